@@ -1,0 +1,5 @@
+//! greenhub: green threads on all cores.
+#![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
+
+mod facade;
+mod wait;

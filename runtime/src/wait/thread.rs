@@ -1,0 +1,51 @@
+//! The wait of a plain OS thread: an epoch behind a mutex, and a condition variable.
+
+use crate::facade::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+/// Where one OS thread waits. Its owner parks; anybody may end the wait whose epoch it knows.
+pub(crate) struct ThreadParker {
+    epoch: Mutex<u32>,
+    ended: Condvar,
+}
+
+impl ThreadParker {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { epoch: Mutex::new(0), ended: Condvar::new() })
+    }
+
+    /// The epoch of the owner's next wait.
+    pub(crate) fn epoch(&self) -> u32 {
+        *self.epoch.lock()
+    }
+
+    /// Ends the wait `epoch`. Returns whether this call ended it.
+    pub(crate) fn end(&self, epoch: u32) -> bool {
+        let mut current = self.epoch.lock();
+        if *current != epoch {
+            return false;
+        }
+        *current = epoch.wrapping_add(1);
+        self.ended.notify_one();
+        true
+    }
+
+    /// Blocks the owner until the wait `epoch` has ended, or until `deadline`. Returns whether a wake ended it; at
+    /// the deadline the wait is ended here, so that a later waker finds it over.
+    pub(crate) fn park(&self, epoch: u32, deadline: Option<Instant>) -> bool {
+        let mut current = self.epoch.lock();
+        while *current == epoch {
+            match deadline {
+                None => self.ended.wait(&mut current),
+                Some(at) => {
+                    let _timed_out = self.ended.wait_until(&mut current, at);
+                    if *current == epoch && (cfg!(greenhub_loom) || Instant::now() >= at) {
+                        *current = epoch.wrapping_add(1);
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
