@@ -10,8 +10,8 @@ pub(crate) struct ThreadParker {
 }
 
 impl ThreadParker {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { epoch: Mutex::new(0), ended: Condvar::new() })
+    pub(crate) fn new() -> Self {
+        Self { epoch: Mutex::new(0), ended: Condvar::new() }
     }
 
     /// The epoch of the owner's next wait.
@@ -47,5 +47,25 @@ impl ThreadParker {
             }
         }
         true
+    }
+}
+
+/// All the runtime keeps of one plain OS thread.
+pub(crate) struct ThreadSelf {
+    pub(crate) parker: ThreadParker,
+    /// Its identity among greenlets and threads.
+    pub(crate) id: u64,
+    #[cfg(not(greenhub_loom))]
+    pub(crate) masks: crate::greenlet::timeout::Masks,
+}
+
+impl ThreadSelf {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            parker: ThreadParker::new(),
+            id: crate::ids::next(),
+            #[cfg(not(greenhub_loom))]
+            masks: crate::greenlet::timeout::Masks::new(),
+        })
     }
 }

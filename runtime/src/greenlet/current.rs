@@ -1,0 +1,91 @@
+//! Who is running here: the one file that owns the runtime's thread-locals (invariant 4).
+//!
+//! A greenlet may run on another OS thread after every suspension, and compilers treat a thread-local's address as a
+//! constant of the function that takes it. So every access goes through a function that is never inlined, returns a
+//! value and not a reference into the thread-local, and what it returns must not be used across a switch.
+
+use super::header::Header;
+use crate::hub::Hub;
+use crate::wait::thread::ThreadSelf;
+use std::cell::{Cell, OnceCell};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+thread_local! {
+    /// The hub that runs on this OS thread, if one does.
+    static HUB: Cell<Option<NonNull<Hub>>> = const { Cell::new(None) };
+    /// What a plain OS thread (or a hub's thread inside a panic hook) needs to wait.
+    static THREAD: OnceCell<Arc<ThreadSelf>> = const { OnceCell::new() };
+}
+
+/// The hub of this OS thread. Stale after the next suspension.
+#[inline(never)]
+pub(crate) fn hub() -> Option<HubPtr> {
+    HUB.get().map(HubPtr)
+}
+
+/// The greenlet that is running, if one is and may suspend. In a panic hook there is none: code there blocks the OS
+/// thread, because a switch inside the hook would leave std's panic count wrong.
+#[inline(never)]
+pub(crate) fn greenlet() -> Option<Running> {
+    // SAFETY: a hub outlives its registration here.
+    let hub = unsafe { HUB.get()?.as_ref() };
+    if hub.in_panic_hook.get() {
+        return None;
+    }
+    hub.current.get().map(Running)
+}
+
+/// As [`greenlet`], but also inside the panic hook: whose panic it is.
+#[inline(never)]
+pub(crate) fn greenlet_even_in_hook() -> Option<Running> {
+    // SAFETY: as in `greenlet`.
+    unsafe { HUB.get()?.as_ref() }.current.get().map(Running)
+}
+
+/// Makes `hub` this OS thread's hub, or none.
+pub(crate) fn set_hub(hub: Option<NonNull<Hub>>) {
+    HUB.set(hub);
+}
+
+/// The waiting place of this OS thread. `None` while the thread's locals are being destroyed.
+#[inline(never)]
+pub(crate) fn thread() -> Arc<ThreadSelf> {
+    THREAD
+        .try_with(|thread| Arc::clone(thread.get_or_init(ThreadSelf::new)))
+        // The thread is ending and its locals are gone: a waiting place of this call's own serves as well, since all
+        // that would be lost is the timeouts and shields around it, and those frames have been left.
+        .unwrap_or_else(|_| ThreadSelf::new())
+}
+
+/// This OS thread's hub; see [`hub`].
+#[derive(Clone, Copy)]
+pub(crate) struct HubPtr(NonNull<Hub>);
+
+impl std::ops::Deref for HubPtr {
+    type Target = Hub;
+    #[inline(always)]
+    fn deref(&self) -> &Hub {
+        // SAFETY: a hub outlives its registration, and this value is not used across a switch (invariant 4).
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The running greenlet's header: alive for as long as the caller runs, which is on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Running(NonNull<Header>);
+
+impl Running {
+    pub(crate) fn as_ptr(self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl std::ops::Deref for Running {
+    type Target = Header;
+    #[inline(always)]
+    fn deref(&self) -> &Header {
+        // SAFETY: the life reference is held while the greenlet runs.
+        unsafe { self.0.as_ref() }
+    }
+}

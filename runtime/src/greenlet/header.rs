@@ -1,0 +1,384 @@
+//! What the runtime keeps of one greenlet: the header, and behind it, in the same allocation, its result and closure.
+//!
+//! Who may touch what, when:
+//!
+//! * `state`, `refs`, `link`, `home`, and the atomics of the wait report: anybody who holds a reference.
+//! * the [`Fiber`] fields (context, yielder, masks, timeout frames, locals): whoever owns the greenlet's right to run
+//!   (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
+//! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
+//!   last reference, which may go anywhere, while a result need not be `Send`.
+
+use super::join::{JoinError, JoinList};
+use super::local::Locals;
+use super::state::State;
+use super::switch::{Context, Suspender};
+use super::timeout::Masks;
+use crate::hub::inbox::Linked;
+use crate::hub::mailbox::Mailbox;
+use crate::timer::Alarm;
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+
+/// The closure's outcome as the runtime moves it about.
+pub(crate) type Outcome<T> = Result<T, JoinError>;
+
+/// One greenlet.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    refs: AtomicUsize,
+    vtable: &'static VTable,
+    /// The link of the one inbox it may lie in.
+    pub(crate) link: AtomicPtr<Header>,
+    /// Where a wake from elsewhere goes: its hub's mailbox. Written by the hub that starts or takes it.
+    home: AtomicPtr<Mailbox>,
+    pub(crate) fiber: Fiber,
+    pub(crate) alarm: Alarm,
+    pub(crate) joiners: JoinList,
+    pub(crate) id: u64,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) kind: Kind,
+    /// Where the registry lists it.
+    pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
+    pub(crate) waiting: WaitReport,
+    extra: Option<Box<Extra>>,
+    /// Made with the first link.
+    pub(crate) links: OnceLock<Box<super::link::Links>>,
+}
+
+/// How a greenlet may move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Any hub may start it.
+    Free,
+    /// It starts and stays on the hub that spawned it.
+    Pinned,
+    /// As `Pinned`, and its closure or result may not be `Send`.
+    Local,
+}
+
+/// What only a few greenlets have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) stack_size: Option<crate::stack::StackSize>,
+    pub(crate) scope: Option<super::scope::Member>,
+}
+
+/// What belongs to whoever owns the right to run.
+pub(crate) struct Fiber {
+    pub(crate) context: UnsafeCell<Option<Context>>,
+    pub(crate) suspender: Cell<Option<Suspender>>,
+    /// Its timeouts, shields and `no_switch` blocks.
+    pub(crate) masks: Masks,
+    /// It is known to have begun an unwinding.
+    pub(crate) unwinding: Cell<bool>,
+    /// It is suspended while it unwinds, so it stays on this hub.
+    pub(crate) held: Cell<bool>,
+    /// It called `spawn_local`: pinned until it ends.
+    pub(crate) pinned: Cell<bool>,
+    /// It was claimed by its joiner, which runs next when this one ends.
+    pub(crate) hand_back: Cell<bool>,
+    /// Somebody waits for its end. Set by its last frame, read by the hub.
+    pub(crate) joined: Cell<bool>,
+    /// Its present wait counts as load (I/O or timer).
+    pub(crate) counted: Cell<bool>,
+    pub(crate) locals: Locals,
+}
+
+/// What it waits for, for reports: written by the greenlet before it parks, read by anybody at any time. Torn reads
+/// of a wait that just changed are possible and harmless.
+#[derive(Default)]
+pub(crate) struct WaitReport {
+    /// Address of a `&'static &'static str`-like table entry, or null when it does not wait.
+    what: AtomicPtr<&'static str>,
+    object: AtomicUsize,
+    /// Coarse nanoseconds of the runtime's clock.
+    since: AtomicU64,
+    holder: AtomicPtr<()>,
+}
+
+/// What differs from closure to closure.
+pub(crate) struct VTable {
+    /// Runs the closure and stores its outcome; called once, on the greenlet's own stack.
+    pub(crate) run: unsafe fn(NonNull<Header>),
+    /// Drops the closure unrun.
+    pub(crate) drop_closure: unsafe fn(NonNull<Header>),
+    /// Stores an error as the outcome.
+    pub(crate) fail: unsafe fn(NonNull<Header>, JoinError),
+    /// Drops the outcome in place, handing back a panic's payload.
+    pub(crate) take_panic: unsafe fn(NonNull<Header>) -> Option<Box<dyn Any + Send>>,
+    dealloc: unsafe fn(NonNull<Header>),
+}
+
+/// Header and result: what a handle that knows `T` but not the closure sees.
+#[repr(C)]
+struct WithResult<T> {
+    header: Header,
+    result: UnsafeCell<Option<Outcome<T>>>,
+}
+
+#[repr(C)]
+struct Task<F, T> {
+    base: WithResult<T>,
+    closure: UnsafeCell<Option<F>>,
+}
+
+// SAFETY: `link` is the one field for this; a greenlet lies in one inbox at most (invariant 1).
+unsafe impl Linked for Header {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
+}
+
+/// What a new greenlet is given.
+pub(crate) struct Birth {
+    pub(crate) state: State,
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) home: &'static Mailbox,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// A counted reference to a header.
+pub(crate) struct Ref(NonNull<Header>);
+
+// SAFETY: the header is shared by design; its fields say who may touch them (see the module's first lines).
+unsafe impl Send for Ref {}
+// SAFETY: as above.
+unsafe impl Sync for Ref {}
+
+impl Ref {
+    /// Makes a greenlet with two references: the one returned and the *life* reference, which whatever queue, hub or
+    /// wait list holds the greenlet owns, and which its end gives up.
+    pub(crate) fn create<F, T>(birth: Birth, closure: F) -> Ref
+    where
+        F: FnOnce() -> T,
+    {
+        let task = Box::new(Task::<F, T> {
+            base: WithResult {
+                header: Header {
+                    state: birth.state,
+                    refs: AtomicUsize::new(2),
+                    vtable: &VTableOf::<F, T>::VTABLE,
+                    link: AtomicPtr::new(std::ptr::null_mut()),
+                    home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
+                    fiber: Fiber {
+                        context: UnsafeCell::new(None),
+                        suspender: Cell::new(None),
+                        masks: Masks::new(),
+                        unwinding: Cell::new(false),
+                        held: Cell::new(false),
+                        pinned: Cell::new(birth.kind != Kind::Free),
+                        hand_back: Cell::new(false),
+                        joined: Cell::new(false),
+                        counted: Cell::new(false),
+                        locals: Locals::new(),
+                    },
+                    alarm: Alarm::new(),
+                    joiners: JoinList::new(),
+                    id: birth.id,
+                    spawned_at: birth.spawned_at,
+                    kind: birth.kind,
+                    registry_slot: Cell::new(None),
+                    waiting: WaitReport::default(),
+                    extra: birth.extra,
+                    links: OnceLock::new(),
+                },
+                result: UnsafeCell::new(None),
+            },
+            closure: UnsafeCell::new(Some(closure)),
+        });
+        Ref(NonNull::from(Box::leak(task)).cast())
+    }
+
+    /// Takes over a reference that was given away with [`Ref::into_raw`].
+    ///
+    /// # Safety
+    ///
+    /// `header` owns a reference that nobody else gives up.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Ref {
+        Ref(header)
+    }
+
+    /// One more reference to a header known to be alive.
+    ///
+    /// # Safety
+    ///
+    /// `header` is alive: the caller runs on it, or holds what holds a reference.
+    pub(crate) unsafe fn share(header: NonNull<Header>) -> Ref {
+        // SAFETY: the caller's promise.
+        // Relaxed: a new reference is made from one that keeps the header alive.
+        let before = unsafe { header.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
+        assert!(before < isize::MAX as usize, "too many references to one greenlet");
+        Ref(header)
+    }
+
+    /// Gives the reference away as a pointer.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        let header = self.0;
+        std::mem::forget(self);
+        header
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl std::ops::Deref for Ref {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        // SAFETY: a `Ref` keeps the header alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for Ref {
+    fn clone(&self) -> Ref {
+        // SAFETY: `self` keeps it alive.
+        unsafe { Ref::share(self.0) }
+    }
+}
+
+impl Drop for Ref {
+    fn drop(&mut self) {
+        // Release: what this holder did to the header comes before it is freed; pairs with the fence below.
+        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: that was the last reference, and the vtable belongs to this allocation.
+            unsafe { (self.vtable.dealloc)(self.0) };
+        }
+    }
+}
+
+impl Header {
+    #[inline]
+    pub(crate) fn vtable(&self) -> &'static VTable {
+        self.vtable
+    }
+
+    /// Where wakes from elsewhere go. Mailboxes are never freed, only used again.
+    #[inline]
+    pub(crate) fn home(&self) -> &'static Mailbox {
+        // Acquire: pairs with the Release in `set_home`; a mailbox's contents are its own atomics.
+        // SAFETY: only `&'static Mailbox` is ever stored.
+        unsafe { &*self.home.load(Ordering::Acquire) }
+    }
+
+    /// The hub that starts or takes the greenlet becomes its home.
+    #[inline]
+    pub(crate) fn set_home(&self, home: &'static Mailbox) {
+        let new = std::ptr::from_ref(home).cast_mut();
+        if self.home.load(Ordering::Relaxed) != new {
+            self.home.store(new, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extra.as_ref()?.name.as_deref()
+    }
+
+    /// Its place in the scope it was spawned in.
+    pub(crate) fn scope(&self) -> Option<&super::scope::Member> {
+        self.extra.as_ref()?.scope.as_ref()
+    }
+
+    pub(crate) fn stack_size(&self) -> Option<crate::stack::StackSize> {
+        self.extra.as_ref()?.stack_size
+    }
+}
+
+/// Takes the result out of a finished greenlet.
+///
+/// # Safety
+///
+/// `header` was created with result type `T`, it is `Done` (seen with Acquire), and the caller is its one handle.
+pub(crate) unsafe fn take_result<T>(header: &Ref) -> Option<Outcome<T>> {
+    // SAFETY: `WithResult<T>` is the prefix of the allocation; after `Done` only the handle touches the result.
+    unsafe { (*header.0.cast::<WithResult<T>>().as_ref().result.get()).take() }
+}
+
+struct VTableOf<F, T>(std::marker::PhantomData<(F, T)>);
+
+impl<F: FnOnce() -> T, T> VTableOf<F, T> {
+    const VTABLE: VTable = VTable {
+        run: run::<F, T>,
+        drop_closure: drop_closure::<F, T>,
+        fail: fail::<T>,
+        take_panic: take_panic::<T>,
+        dealloc: dealloc::<F, T>,
+    };
+}
+
+/// # Safety
+///
+/// `header` belongs to a `Task<F, T>`; the caller owns its right to run, on its own stack, and has not called this
+/// or `drop_closure` before.
+unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
+    // SAFETY: the caller's promise; closure and result are the running greenlet's.
+    let task = unsafe { header.cast::<Task<F, T>>().as_ref() };
+    // SAFETY: as above.
+    let closure = unsafe { (*task.closure.get()).take() }.expect("a greenlet runs once");
+    let outcome = super::finish::call(closure);
+    // SAFETY: as above.
+    unsafe { *task.base.result.get() = Some(outcome) };
+}
+
+/// # Safety
+///
+/// As [`run`].
+unsafe fn drop_closure<F, T>(header: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { (*header.cast::<Task<F, T>>().as_ref().closure.get()).take() });
+}
+
+/// # Safety
+///
+/// `header` belongs to a `Task<_, T>` that is not `Done`, whose right to run the caller owns.
+unsafe fn fail<T>(header: NonNull<Header>, error: JoinError) {
+    // SAFETY: the caller's promise.
+    unsafe { *header.cast::<WithResult<T>>().as_ref().result.get() = Some(Err(error)) };
+}
+
+/// # Safety
+///
+/// `header` belongs to a `Task<_, T>`, and the caller is the only one who may touch its result: the greenlet that
+/// was detached, or the handle of one that is `Done`.
+unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> {
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() };
+    match outcome {
+        Some(Err(error)) => error.try_into_panic().ok(),
+        Some(Ok(value)) => {
+            drop(value);
+            None
+        }
+        None => None,
+    }
+}
+
+/// # Safety
+///
+/// The last reference to a `Task<F, T>` is gone.
+unsafe fn dealloc<F, T>(header: NonNull<Header>) {
+    // SAFETY: made by `Box::leak` in `create`, and nobody refers to it any more.
+    drop(unsafe { Box::from_raw(header.cast::<Task<F, T>>().as_ptr()) });
+}
+
+impl WaitReport {
+    /// The greenlet is about to wait.
+    pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
+        // Relaxed throughout: a report, ordered with nothing.
+        self.what.store(std::ptr::from_ref(reason.what).cast_mut(), Ordering::Relaxed);
+        self.object.store(reason.object, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+        let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
+        self.holder.store(holder, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,64 @@
+//! Kill: how a greenlet is made to end at its next suspension point.
+
+use super::current;
+use super::handle::Greenlet;
+use super::header::Header;
+use super::state;
+use super::unwind;
+use crate::greenlet::wake::Runnable;
+use std::ptr::NonNull;
+
+/// The payload of a kill. Caught at the greenlet's base.
+pub(crate) struct Killed;
+
+/// Asks for the end of the greenlet.
+pub(crate) fn kill(header: &Header) {
+    match header.state.kill() {
+        // SAFETY: the verdict says that we own its push.
+        state::Kill::Enqueue => unsafe { Runnable::from_wake(NonNull::from(header)) }.deliver(),
+        // SAFETY: as above; it is now `Placed`, which is what lies in an inbox.
+        state::Kill::Place => unsafe { header.home().push(NonNull::from(header)) },
+        state::Kill::Noted | state::Kill::Finished => {}
+    }
+}
+
+/// Kills every greenlet in `greenlets`, and waits for none.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// greenhub::run(|| {
+///     let handles: Vec<_> = (0..3).map(|_| greenhub::spawn(|| greenhub::sleep(Duration::from_secs(60)))).collect();
+///     greenhub::kill_all(handles.iter().map(|handle| handle.greenlet()));
+///     for handle in handles {
+///         assert!(handle.join().unwrap_err().is_killed());
+///     }
+/// });
+/// ```
+pub fn kill_all<'a>(greenlets: impl IntoIterator<Item = &'a Greenlet>) {
+    for greenlet in greenlets {
+        greenlet.kill();
+    }
+}
+
+/// Unwinds the caller if a kill or an expired timeout is due and may be delivered here.
+pub(crate) fn deliver_interrupts() {
+    match current::greenlet() {
+        Some(greenlet) => {
+            if cfg!(panic = "abort") || unwind::is_unwinding(greenlet) {
+                return;
+            }
+            let state = &greenlet.state;
+            if !greenlet.fiber.masks.shielded() && state.load().kill_requested() && state.take_kill() {
+                unwind::resume_unwind(Box::new(Killed));
+            }
+            state.take_timer();
+            greenlet.fiber.masks.deliver_expired();
+        }
+        None => {
+            if !cfg!(panic = "abort") && !std::thread::panicking() {
+                current::thread().masks.deliver_expired();
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Parking: how a running greenlet stops until its wait is ended.
+//!
+//! The greenlet only *asks*: it switches to its hub with [`After::Park`], and the hub, on its own stack, commits the
+//! request to the state word. Until then a waker finds the greenlet awake and leaves a note (it moves the epoch on),
+//! which the commit sees. After it the waker owns the push. So nobody resumes a stack that is not saved (invariant
+//! 2), and no wake is lost (invariant 3).
+
+use super::current::{self, Running};
+use super::state::Cause;
+use super::switch::After;
+use super::unwind;
+use crate::timer::clock::{self, NEVER};
+use crate::wait::{Ended, Interrupts, Reason};
+use std::time::{Duration, Instant};
+
+/// Switches to the hub and comes back. No lock of the runtime may be held (invariant 5); nothing read from a
+/// thread-local before is valid after (invariant 4).
+#[inline]
+fn switch(greenlet: Running, after: After) {
+    if greenlet.fiber.masks.may_not_switch() {
+        refuse_to_switch(greenlet);
+    }
+    let held = unwind::before_switch(greenlet);
+    greenlet.fiber.held.set(held);
+    let suspender = greenlet.fiber.suspender.get().expect("a running greenlet has a stack");
+    // SAFETY: the suspender was set at the base of this very stack.
+    unsafe { suspender.suspend(after) };
+    if held {
+        unwind::after_switch();
+    }
+}
+
+#[cold]
+fn refuse_to_switch(greenlet: Running) -> ! {
+    panic!(
+        "{} tried to suspend inside `no_switch`: take the blocking call out of the block",
+        super::handle::Describe(&greenlet)
+    );
+}
+
+/// Whether kill and timeouts must not end a wait made now.
+#[inline]
+fn masked(greenlet: Running, interrupts: Interrupts) -> bool {
+    match interrupts {
+        Interrupts::Kept => true,
+        Interrupts::Allowed if cfg!(panic = "abort") => true,
+        _ => greenlet.fiber.masks.shielded() || unwind::is_unwinding(greenlet),
+    }
+}
+
+/// Stops the running greenlet until the wait `epoch` ends.
+pub(crate) fn park(
+    greenlet: Running,
+    epoch: u32,
+    deadline: Option<Instant>,
+    interrupts: Interrupts,
+    reason: &Reason,
+) -> Ended {
+    wait(greenlet, epoch, deadline.map_or(NEVER, clock::nanos), false, interrupts, reason)
+}
+
+fn wait(
+    greenlet: Running,
+    epoch: u32,
+    deadline: u64,
+    user: bool,
+    interrupts: Interrupts,
+    reason: &Reason,
+) -> Ended {
+    let masked = masked(greenlet, interrupts);
+    let timeouts = if interrupts == Interrupts::Kept || unwind::is_unwinding(greenlet) {
+        NEVER
+    } else {
+        greenlet.fiber.masks.earliest()
+    };
+    let state = greenlet.state.load();
+    if state.epoch() != epoch {
+        return Ended::Woken;
+    }
+    if !masked && state.kill_requested() {
+        return if greenlet.state.withdraw(epoch) { Ended::Interrupted } else { Ended::Woken };
+    }
+    {
+        let hub = current::hub().expect("a greenlet runs on a hub");
+        let wake_at = deadline.min(timeouts);
+        if wake_at != NEVER {
+            greenlet.alarm.set(greenlet.as_ptr(), hub.timers(), wake_at);
+        } else if greenlet.alarm.deadline() != NEVER {
+            greenlet.alarm.relax(NEVER);
+        }
+        greenlet.waiting.begin(reason, hub.clock());
+        greenlet.fiber.counted.set(reason.outside);
+    }
+    switch(greenlet, After::Park { epoch, user, masked });
+    super::timeout::rearm(greenlet);
+    let state = greenlet.state.load();
+    match state.cause() {
+        Cause::Wake => Ended::Woken,
+        Cause::Kill => Ended::Interrupted,
+        // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
+        Cause::Timer if deadline != NEVER && clock::now() >= deadline => Ended::TimedOut,
+        Cause::Timer => Ended::Interrupted,
+    }
+}
+
+/// Gives way: the greenlet goes to the end of its hub's ready queue and runs on when its turn comes.
+///
+/// Costs a few nanoseconds, never makes a system call of its own, and starves nobody: the hub looks after I/O and
+/// timers between turns. On a plain OS thread this is `std::thread::yield_now`.
+///
+/// ```
+/// greenhub::run(|| {
+///     let other = greenhub::spawn(|| println!("the other one"));
+///     greenhub::yield_now(); // with one hub, the other one has run by now
+///     other.join().unwrap();
+/// });
+/// ```
+#[inline]
+pub fn yield_now() {
+    match current::greenlet() {
+        Some(greenlet) => {
+            switch(greenlet, After::Yield);
+            if greenlet.state.load().wants_attention() {
+                super::kill::deliver_interrupts();
+            }
+        }
+        None => std::thread::yield_now(),
+    }
+}
+
+/// Stops the greenlet until somebody calls [`Greenlet::unpark`](crate::Greenlet::unpark) on it, or returns at once if
+/// that has happened since the last `park`. As `std::thread::park`; on a plain OS thread it *is* that.
+///
+/// Unlike std's, it does not return without reason.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use std::sync::Arc;
+///
+/// greenhub::run(|| {
+///     let flag = Arc::new(AtomicBool::new(false));
+///     let seen = flag.clone();
+///     let waiter = greenhub::spawn(move || {
+///         while !seen.load(Ordering::Acquire) {
+///             greenhub::park();
+///         }
+///     });
+///     flag.store(true, Ordering::Release);
+///     waiter.greenlet().unpark();
+///     waiter.join().unwrap();
+/// });
+/// ```
+pub fn park() {
+    match current::greenlet() {
+        Some(greenlet) => {
+            user_park(greenlet, NEVER);
+        }
+        None => std::thread::park(),
+    }
+}
+
+/// As [`park`], for at most `limit`.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// greenhub::run(|| {
+///     let start = Instant::now();
+///     greenhub::park_timeout(Duration::from_millis(2)); // nobody unparks it
+///     assert!(start.elapsed() >= Duration::from_millis(2));
+/// });
+/// ```
+pub fn park_timeout(limit: Duration) {
+    match current::greenlet() {
+        Some(greenlet) => {
+            user_park(greenlet, clock::deadline(limit).map_or(NEVER, clock::nanos));
+        }
+        None => std::thread::park_timeout(limit),
+    }
+}
+
+fn user_park(greenlet: Running, deadline: u64) {
+    loop {
+        if greenlet.state.take_unpark() {
+            return;
+        }
+        let epoch = greenlet.state.load().epoch();
+        let reason = Reason::new(&"park", 0);
+        match wait(greenlet, epoch, deadline, true, Interrupts::Allowed, &reason) {
+            Ended::Woken | Ended::TimedOut => return,
+            Ended::Interrupted => super::kill::deliver_interrupts(),
+        }
+    }
+}
+
+/// Sleeps until `deadline`.
+pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
+    loop {
+        let epoch = greenlet.state.load().epoch();
+        let reason = Reason::outside(&"sleep", 0);
+        match wait(greenlet, epoch, deadline, false, Interrupts::Allowed, &reason) {
+            Ended::Woken | Ended::TimedOut => return,
+            Ended::Interrupted => super::kill::deliver_interrupts(),
+        }
+    }
+}

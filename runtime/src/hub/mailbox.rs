@@ -1,0 +1,101 @@
+//! The mailbox: what is known of a hub everywhere, for as long as the process lives.
+//!
+//! A greenlet's header names its hub's mailbox, and any thread that holds a `Greenlet` may wake it at any time, also
+//! while its runtime shuts down. So mailboxes are never freed: when a hub ends, its mailbox waits for the next hub
+//! that starts. A late wake that reaches the next owner costs it one look around.
+
+use super::idle::Bed;
+use super::inbox::{Batch, Inbox};
+use crate::greenlet::header::Header;
+use crate::reactor::Reactor;
+use parking_lot::Mutex;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// One hub's address.
+#[repr(align(128))]
+pub(crate) struct Mailbox {
+    inbox: Inbox<Header>,
+    pub(crate) bed: Bed,
+    reactor: Mutex<Option<Arc<Reactor>>>,
+    runtime: AtomicU64,
+    hub: AtomicUsize,
+}
+
+static FREE: Mutex<Vec<&'static Mailbox>> = Mutex::new(Vec::new());
+
+impl Mailbox {
+    /// A mailbox for a hub that starts.
+    pub(crate) fn open(runtime: u64, hub: usize, reactor: Arc<Reactor>) -> &'static Mailbox {
+        let used = FREE.lock().pop();
+        let mailbox: &'static Mailbox = used.unwrap_or_else(|| {
+            Box::leak(Box::new(Mailbox {
+                inbox: Inbox::new(),
+                bed: Bed::new(),
+                reactor: Mutex::new(None),
+                runtime: AtomicU64::new(0),
+                hub: AtomicUsize::new(0),
+            }))
+        });
+        // Relaxed: the greenlets and threads that will read them are made after this.
+        mailbox.runtime.store(runtime, Ordering::Relaxed);
+        mailbox.hub.store(hub, Ordering::Relaxed);
+        *mailbox.reactor.lock() = Some(reactor);
+        mailbox
+    }
+
+    /// The hub has ended. With `reuse`, all its greenlets have ended too, so nobody will push here again; otherwise
+    /// the mailbox is kept out of use for good.
+    pub(crate) fn close(&'static self, reuse: bool) {
+        *self.reactor.lock() = None;
+        if reuse {
+            FREE.lock().push(self);
+        }
+    }
+
+    /// Hands a greenlet to this hub, and wakes the hub if it sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the greenlet's right to run (or to be started), and it lies in no inbox.
+    pub(crate) unsafe fn push(&self, greenlet: NonNull<Header>) {
+        // SAFETY: the caller's promise; a greenlet with a right to run is alive.
+        unsafe { self.inbox.push(greenlet.as_ptr()) };
+        self.rouse();
+    }
+
+    /// Wakes the hub if it sleeps. What it is to find must have been written before.
+    #[inline]
+    pub(crate) fn rouse(&self) {
+        if self.bed.must_wake() {
+            self.write_eventfd();
+        }
+    }
+
+    #[cold]
+    fn write_eventfd(&self) {
+        if let Some(reactor) = &*self.reactor.lock() {
+            reactor.wake();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
+    /// Everything in the inbox, oldest first. For the hub itself, or for another one of its runtime that looks after
+    /// it while it is stuck.
+    pub(crate) fn take(&self) -> Batch<Header> {
+        self.inbox.take()
+    }
+
+    pub(crate) fn runtime(&self) -> u64 {
+        self.runtime.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hub(&self) -> usize {
+        self.hub.load(Ordering::Relaxed)
+    }
+}

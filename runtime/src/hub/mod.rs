@@ -1,0 +1,254 @@
+//! The hub: one OS thread that runs greenlets, with its own queues, timers and event loop.
+//!
+//! * [`turn`]: the loop. What to run next, when to look at the outside world, when to sleep.
+//! * [`queue`]: what is ready here. [`steal`]: taking from others. [`place`]: giving to others.
+//! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch.
+//! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
+//! * [`policy`]: every decision, as pure functions.
+
+pub(crate) mod execute;
+pub(crate) mod idle;
+pub(crate) mod inbox;
+pub(crate) mod mailbox;
+pub(crate) mod metrics;
+pub(crate) mod place;
+pub(crate) mod policy;
+pub(crate) mod queue;
+pub(crate) mod steal;
+pub(crate) mod turn;
+
+use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::registry::Shard;
+use crate::ids::Supply;
+use crate::reactor::Reactor;
+use crate::runtime::{Migration, Shared};
+use crate::stack::StackCache;
+use crate::timer::Timers;
+use mailbox::Mailbox;
+use metrics::Counters;
+use queue::{Entry, Queue, Stealers};
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// What every hub of a runtime may see of each other.
+pub(crate) struct HubShared {
+    pub(crate) mailbox: &'static Mailbox,
+    pub(crate) stealers: Stealers,
+    pub(crate) reactor: Arc<Reactor>,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+    pub(crate) registry: Shard,
+    /// The greenlet that runs, for reports: an address to look up in the registry, never to follow.
+    pub(crate) running: std::sync::atomic::AtomicU64,
+}
+
+/// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a
+/// switch (invariant 4).
+pub(crate) struct Hub {
+    index: usize,
+    runtime: Arc<Shared>,
+    mailbox: &'static Mailbox,
+    /// The greenlet that is running.
+    pub(crate) current: Cell<Option<NonNull<Header>>>,
+    /// This OS thread is inside the panic hook.
+    pub(crate) in_panic_hook: Cell<bool>,
+    /// How many greenlets of this hub are suspended in the middle of their unwinding.
+    pub(crate) suspended_unwinding: Cell<u32>,
+    queue: Queue,
+    /// What runs before everything else: the child a joiner claimed, or the joiner of a child that ended.
+    next: Cell<Option<Entry>>,
+    stacks: UnsafeCell<StackCache>,
+    /// Claimed greenlets for which there was no stack.
+    stackless: RefCell<VecDeque<NonNull<Header>>>,
+    /// Nanoseconds, as of the last look at the clock.
+    clock: Cell<u64>,
+    pace: turn::Pace,
+    views: RefCell<Vec<steal::View>>,
+    ids: Supply,
+    random: Cell<u64>,
+}
+
+impl Hub {
+    pub(crate) fn new(index: usize, runtime: Arc<Shared>, queue: Queue, stacks: StackCache) -> Self {
+        let now = crate::timer::clock::now();
+        Self {
+            index,
+            mailbox: runtime.hub(index).mailbox,
+            current: Cell::new(None),
+            in_panic_hook: Cell::new(false),
+            suspended_unwinding: Cell::new(0),
+            queue,
+            next: Cell::new(None),
+            stacks: UnsafeCell::new(stacks),
+            stackless: RefCell::new(VecDeque::new()),
+            clock: Cell::new(now),
+            pace: turn::Pace::new(now),
+            views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
+            ids: Supply::default(),
+            random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
+            runtime,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &HubShared {
+        self.runtime.hub(self.index)
+    }
+
+    #[inline]
+    pub(crate) fn runtime(&self) -> &Arc<Shared> {
+        &self.runtime
+    }
+
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    pub(crate) fn mailbox(&self) -> &'static Mailbox {
+        self.mailbox
+    }
+
+    #[inline]
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.shared().timers
+    }
+
+    /// Nanoseconds, as of the hub's last look at the clock.
+    #[inline]
+    pub(crate) fn clock(&self) -> u64 {
+        self.clock.get()
+    }
+
+    /// A number for a new greenlet.
+    #[inline]
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.take()
+    }
+
+    /// Lists a new greenlet that this hub spawned.
+    #[inline]
+    pub(crate) fn register(&self, header: &Ref) {
+        let shared = self.shared();
+        // SAFETY: this is the shard's hub, and the greenlet is new.
+        unsafe { shared.registry.insert(header) };
+        shared.counters.spawned.add(1);
+    }
+
+    /// Whether the runtime has shut down for new greenlets.
+    #[inline]
+    pub(crate) fn refuses_spawns(&self) -> bool {
+        self.runtime.is_closing()
+    }
+
+    /// An unstarted greenlet spawned here.
+    #[inline]
+    pub(crate) fn push_new(&self, life: Ref, kind: Kind) {
+        let entry = Entry::start(life);
+        if kind == Kind::Free {
+            let length = self.queue.push_shared(entry);
+            self.announce(length);
+        } else {
+            self.queue.push_ring(entry);
+        }
+    }
+
+    /// An unstarted greenlet for later.
+    pub(crate) fn start_later(&self, life: Ref, at: u64) {
+        self.runtime.start_later(self.index, life, at);
+    }
+
+    /// A started greenlet of this hub is ready again.
+    #[inline]
+    pub(crate) fn push_ready(&self, entry: Entry) {
+        if self.runtime.migration == Migration::Never {
+            self.queue.push_ring(entry);
+        } else {
+            self.push_migrating(entry);
+        }
+    }
+
+    /// A started greenlet is ready, and may run anywhere unless it is pinned.
+    pub(crate) fn push_migrating(&self, entry: Entry) {
+        // SAFETY: an entry to resume is the right to run, so the greenlet is alive and its cells are ours.
+        let header = unsafe { entry.header().as_ref() };
+        if !may_move(header) {
+            self.queue.push_ring(entry);
+            return;
+        }
+        if self.runtime.migration == Migration::Every && self.runtime.hubs().len() > 1 {
+            let next = (header.home().hub() + 1) % self.runtime.hubs().len();
+            if next != self.index {
+                // SAFETY: the entry is the right to run, and the greenlet lies in no inbox.
+                unsafe { self.runtime.hub(next).mailbox.push(entry.header()) };
+                return;
+            }
+        }
+        let length = self.queue.push_shared(entry);
+        self.announce(length);
+    }
+
+    /// Whether a greenlet woken here, which lives elsewhere, runs here from now on.
+    #[inline]
+    pub(crate) fn adopts(&self, header: &Header) -> bool {
+        self.runtime.migration != Migration::Never
+            && header.home().runtime() == self.mailbox.runtime()
+            && may_move(header)
+    }
+
+    /// What is ready here runs after `entry`.
+    pub(crate) fn run_next(&self, entry: Entry) {
+        if self.pace.may_hand_back() && self.next.get().is_none() && self.runtime.migration != Migration::Every {
+            self.next.set(Some(entry));
+        } else {
+            self.push_ready(entry);
+        }
+    }
+
+    /// As [`Hub::run_next`], for a claimed child whose joiner is about to park. It is in no queue, so it goes nowhere
+    /// else.
+    pub(crate) fn run_next_claimed(&self, entry: Entry) {
+        if let Some(waiting) = self.next.replace(Some(entry)) {
+            self.push_ready(waiting);
+        }
+    }
+
+    /// Whether a joiner on this hub may take that unstarted greenlet out of its queue.
+    pub(crate) fn may_claim(&self, header: &Header) -> bool {
+        let home = header.home();
+        match header.kind {
+            Kind::Free => home.runtime() == self.mailbox.runtime(),
+            Kind::Pinned | Kind::Local => std::ptr::eq(home, self.mailbox),
+        }
+    }
+
+    /// A greenlet whose start entry lies in some queue was claimed.
+    pub(crate) fn note_claimed(&self, header: &Header) {
+        if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free {
+            self.queue.note_stale();
+        }
+    }
+
+    pub(crate) fn count_wake_sent(&self) {
+        self.shared().counters.wakes_sent.add(1);
+    }
+
+    /// A cheap random number (xorshift64).
+    #[inline]
+    fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x
+    }
+}
+
+/// Whether a started greenlet may be resumed on another hub.
+fn may_move(header: &Header) -> bool {
+    header.kind == Kind::Free && !header.fiber.pinned.get() && !header.fiber.held.get()
+}

@@ -1,0 +1,76 @@
+//! The scheduler's decisions: pure functions of what a hub can see, and the numbers they rest on.
+//!
+//! Nothing here reads a clock, an atomic or a random source, so that a simulator can drive the same code. Every
+//! number is a starting point with its reason; measured costs are of the 2-core virtual machine the project is
+//! measured on.
+
+/// From this many unstarted greenlets on a hub prefers the newest, so that trees of greenlets keep few live stacks.
+pub(crate) const DEQUE_LIMIT: usize = 1024;
+
+/// Among started greenlets, every so manyth turn goes to an unstarted one while a hub has too many of those.
+pub(crate) const UNSTARTED_EVERY: u32 = 4;
+
+/// How often a thief that loses a race tries the same victim again.
+pub(crate) const STEAL_RETRIES: usize = 3;
+
+/// Most entries taken at one visit.
+pub(crate) const STEAL_LIMIT: usize = 32;
+
+/// From this many stale entries on a sweep is considered.
+pub(crate) const SWEEP_FROM: usize = 256;
+
+/// A queue of this length is shared at once; a shorter one its owner will have emptied before a halted hub is up.
+pub(crate) const LONG_QUEUE: usize = 8;
+
+/// What waking a halted hub costs, in nanoseconds (measured: 25 µs).
+pub(crate) const WAKE_COST: u64 = 25_000;
+
+/// Turns between two looks at the clock, at most and at first.
+pub(crate) const CLOCK_EVERY: u32 = 127;
+
+/// How long a hub may go without looking at I/O and timers while it is busy, in nanoseconds.
+pub(crate) const POLL_EVERY: u64 = 100_000;
+
+/// How long a chain of joins may run before the ring gets its turn, in nanoseconds.
+pub(crate) const HAND_BACK_BUDGET: u64 = 100_000;
+
+/// Hand-backs between two looks at the clock.
+pub(crate) const HAND_BACKS_PER_LOOK: u32 = 64;
+
+/// The first and longest doze of a hub that watches for work, in nanoseconds.
+pub(crate) const DOZE: (u64, u64) = (50_000, 1_000_000);
+
+/// How many turns may pass before the next look at the clock, given how long the last `turns` took: as many as fit
+/// into the poll interval.
+pub(crate) fn turns_until_clock(turns: u32, took: u64) -> u32 {
+    let each = took / u64::from(turns.max(1)) + 1;
+    u32::try_from(POLL_EVERY / each).unwrap_or(CLOCK_EVERY).clamp(1, CLOCK_EVERY)
+}
+
+/// What a thief sees of a victim, now and when it first saw the queue it sees now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// How much it could take.
+    pub(crate) length: usize,
+    /// How long the victim has not switched, as far as the thief knows, in nanoseconds.
+    pub(crate) stuck_for: u64,
+    /// How long the front of the queue has waited, as far as the thief knows, in nanoseconds.
+    pub(crate) front_waited: u64,
+}
+
+/// Whether a thief takes from this victim now, and how many at most.
+pub(crate) fn may_take(sight: Sight) -> Option<usize> {
+    let worth_it =
+        sight.length >= LONG_QUEUE || sight.stuck_for >= WAKE_COST || sight.front_waited >= WAKE_COST;
+    (sight.length > 0 && worth_it).then(|| sight.length.div_ceil(2).min(STEAL_LIMIT))
+}
+
+/// Whether a spawn on a hub with `mine` started greenlets that wait for I/O or time goes to one that has `theirs`.
+pub(crate) fn place_elsewhere(mine: usize, theirs: usize) -> bool {
+    mine > theirs + theirs / 4 + 16
+}
+
+/// How long the watcher dozes next.
+pub(crate) fn next_doze(last: u64) -> u64 {
+    (last * 2).clamp(DOZE.0, DOZE.1)
+}

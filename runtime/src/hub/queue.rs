@@ -1,0 +1,271 @@
+//! A hub's ready queues: what it will run next, in which order.
+//!
+//! * the *ring*: started greenlets that are ready again, and unstarted ones that may not leave. Owner only, no atomics.
+//! * the *deque*: unstarted greenlets (in migrate mode started ones too), oldest first, which thieves may take.
+//! * the *overflow*: once the deque holds about a thousand, newer unstarted greenlets go here and are taken newest
+//!   first, so that a tree of a million greenlets keeps few live stacks. Thieves take its oldest.
+//!
+//! Ring and deque act as one first-in-first-out queue: a ring entry carries the number of greenlets that had been
+//! pushed on the deque before it, and may run once all those have left the deque.
+
+use super::policy;
+use crate::greenlet::header::{Header, Ref};
+use crossbeam_deque::{Stealer, Worker};
+use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+
+/// A queue entry, one word: a greenlet to start (the entry owns a reference, and may have gone stale: somebody else
+/// may have started it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(NonNull<Header>);
+
+const START: usize = 1;
+
+// SAFETY: an entry is the right to start or run a greenlet, made to be handed between hubs; only `Free` greenlets go
+// where another thread may take them, and started ones only in migrate mode, whose contract the user signed.
+unsafe impl Send for Entry {}
+
+impl Entry {
+    pub(crate) fn start(header: Ref) -> Self {
+        Self(header.into_raw().map_addr(|address| address | START))
+    }
+    #[inline]
+    pub(crate) fn resume(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+    #[inline]
+    pub(crate) fn is_start(self) -> bool {
+        self.0.addr().get() & START != 0
+    }
+    #[inline]
+    pub(crate) fn header(self) -> NonNull<Header> {
+        // SAFETY: headers are aligned to more than one byte, so what is left of the address is not null.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !START)) }
+    }
+}
+
+/// What others see of a hub's queues.
+pub(crate) struct Stealers {
+    deque: Stealer<Entry>,
+    overflow: Stealer<Entry>,
+}
+
+/// One hub's queues.
+pub(crate) struct Queue {
+    ring: UnsafeCell<VecDeque<(Entry, u64)>>,
+    deque: Worker<Entry>,
+    /// How many entries were ever pushed on the deque.
+    pushed: Cell<u64>,
+    /// No fewer than the deque holds: thieves only take.
+    deque_at_most: Cell<usize>,
+    overflow: Worker<Entry>,
+    overflow_at_most: Cell<usize>,
+    turn: Cell<u32>,
+    /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
+    stale: Cell<usize>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: UnsafeCell::new(VecDeque::with_capacity(256)),
+            deque: Worker::new_fifo(),
+            pushed: Cell::new(0),
+            deque_at_most: Cell::new(0),
+            overflow: Worker::new_lifo(),
+            overflow_at_most: Cell::new(0),
+            turn: Cell::new(0),
+            stale: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn stealers(&self) -> Stealers {
+        Stealers { deque: self.deque.stealer(), overflow: self.overflow.stealer() }
+    }
+
+    #[inline]
+    #[allow(clippy::mut_from_ref)] // the one place that makes the reference; see the SAFETY line
+    fn ring(&self) -> &mut VecDeque<(Entry, u64)> {
+        // SAFETY: `Queue` is not `Sync`, and no method keeps this reference beyond its own body or calls out while it
+        // holds it.
+        unsafe { &mut *self.ring.get() }
+    }
+
+    /// A greenlet that stays here.
+    #[inline]
+    pub(crate) fn push_ring(&self, entry: Entry) {
+        self.ring().push_back((entry, self.pushed.get()));
+    }
+
+    /// A greenlet that any hub may take. Gives the length of the queue it went to.
+    #[inline]
+    pub(crate) fn push_shared(&self, entry: Entry) -> usize {
+        let length = self.deque_at_most.get();
+        if length < policy::DEQUE_LIMIT && self.overflow_at_most.get() == 0 || !entry.is_start() {
+            self.deque.push(entry);
+            self.pushed.set(self.pushed.get() + 1);
+            self.deque_at_most.set(length + 1);
+            length + 1
+        } else {
+            self.deque_at_most.set(self.deque.len());
+            self.overflow.push(entry);
+            self.overflow_at_most.set(self.overflow_at_most.get() + 1);
+            self.overflow_at_most.get()
+        }
+    }
+
+    /// The next entry, if there is one.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Entry> {
+        let ring = self.ring();
+        if self.deque_at_most.get() == 0 && self.overflow_at_most.get() == 0 {
+            return ring.pop_front().map(|(entry, _)| entry);
+        }
+        self.pop_mixed()
+    }
+
+    fn pop_mixed(&self) -> Option<Entry> {
+        if self.overflow_at_most.get() != 0 {
+            // Started greenlets first, which bounds the stacks in use, but not to the point of starving the others.
+            let turn = self.turn.get().wrapping_add(1);
+            self.turn.set(turn);
+            if !turn.is_multiple_of(policy::UNSTARTED_EVERY)
+                && let Some((entry, _)) = self.ring().pop_front()
+            {
+                return Some(entry);
+            }
+            if let Some(entry) = self.overflow.pop() {
+                self.overflow_at_most.set(self.overflow_at_most.get() - 1);
+                return Some(entry);
+            }
+            self.overflow_at_most.set(0);
+        }
+        if let Some(&(entry, before)) = self.ring().front()
+            && before + self.deque.len() as u64 <= self.pushed.get()
+        {
+            self.ring().pop_front();
+            return Some(entry);
+        }
+        match self.deque.pop() {
+            Some(entry) => {
+                self.deque_at_most.set(self.deque_at_most.get().saturating_sub(1));
+                Some(entry)
+            }
+            None => {
+                self.deque_at_most.set(0);
+                self.ring().pop_front().map(|(entry, _)| entry)
+            }
+        }
+    }
+
+    /// Whether nothing is ready here.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring().is_empty() && self.shared_is_empty()
+    }
+
+    fn shared_is_empty(&self) -> bool {
+        (self.deque_at_most.get() == 0 || self.deque.is_empty())
+            && (self.overflow_at_most.get() == 0 || self.overflow.is_empty())
+    }
+
+    /// How much is ready here: in the ring, and in what others may take.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        (self.ring().len(), self.deque.len() + self.overflow.len())
+    }
+
+    /// Takes up to `limit` entries, no more than half, from another hub's queues. Gives the first, the others are
+    /// now here; and how many were taken.
+    pub(crate) fn steal_from(&self, victim: &Stealers, limit: usize) -> Option<(Entry, usize)> {
+        for stealer in [&victim.deque, &victim.overflow] {
+            // A bounded number of tries: who keeps losing the race goes to the next victim.
+            for _ in 0..policy::STEAL_RETRIES {
+                let before = self.deque.len();
+                match stealer.steal_batch_with_limit_and_pop(&self.deque, limit) {
+                    crossbeam_deque::Steal::Success(entry) => {
+                        let moved = self.deque.len().saturating_sub(before);
+                        self.pushed.set(self.pushed.get() + moved as u64);
+                        self.deque_at_most.set(self.deque_at_most.get() + moved);
+                        return Some((entry, moved + 1));
+                    }
+                    crossbeam_deque::Steal::Empty => break,
+                    crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
+                }
+            }
+        }
+        None
+    }
+
+    /// A greenlet whose start entry lies here was claimed. Once stale entries are half of what lies here they are
+    /// swept out.
+    pub(crate) fn note_stale(&self) {
+        let stale = self.stale.get() + 1;
+        self.stale.set(stale);
+        if stale >= policy::SWEEP_FROM && stale.is_multiple_of(policy::SWEEP_FROM / 4) {
+            let length = self.deque.len() + self.overflow.len();
+            if stale * 2 >= length {
+                self.sweep();
+            }
+        }
+    }
+
+    /// A stale entry came up.
+    pub(crate) fn forget_stale(&self) {
+        self.stale.set(self.stale.get().saturating_sub(1));
+    }
+
+    #[cold]
+    fn sweep(&self) {
+        self.stale.set(0);
+        let live = |entry: Entry| {
+            use crate::greenlet::state::Phase;
+            // SAFETY: a queue entry keeps its greenlet alive.
+            if !entry.is_start() || unsafe { entry.header().as_ref() }.state.load().phase() == Phase::Unstarted {
+                return true;
+            }
+            // SAFETY: a start entry owns a reference.
+            drop(unsafe { Ref::from_raw(entry.header()) });
+            false
+        };
+        // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once.
+        let mut survivors = 0;
+        for _ in 0..self.deque.len() {
+            let Some(entry) = self.deque.pop() else { break };
+            if live(entry) {
+                self.deque.push(entry);
+                survivors += 1;
+            }
+        }
+        self.pushed.set(self.pushed.get() + survivors);
+        self.deque_at_most.set(self.deque.len());
+        let mut kept = Vec::new();
+        while let Some(entry) = self.overflow.pop() {
+            if live(entry) {
+                kept.push(entry);
+            }
+        }
+        self.overflow_at_most.set(kept.len());
+        for entry in kept.into_iter().rev() {
+            self.overflow.push(entry);
+        }
+    }
+
+    /// Everything, for shutdown.
+    pub(crate) fn drain(&self) -> Vec<Entry> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+}
+
+impl Stealers {
+    /// How much any hub may take from here.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.deque.len() + self.overflow.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.deque.is_empty() && self.overflow.is_empty()
+    }
+}

@@ -1,0 +1,127 @@
+//! Stealing: how a hub that has nothing to do takes from one that has too much, and looks after one that is stuck.
+
+use super::Hub;
+use super::policy::{self, Sight};
+use super::queue::Entry;
+use crate::runtime::Migration;
+use crate::timer::{Fired, clock};
+
+/// What a thief remembers of a victim from one look to the next.
+#[derive(Clone, Copy, Default)]
+pub(super) struct View {
+    switches: u64,
+    /// Since when `switches` has stood where it stands.
+    same_switches_since: u64,
+    started: u64,
+    /// Since when the queue has been non-empty without a start.
+    same_front_since: u64,
+}
+
+/// How long a hub that has work must have been in one greenlet before another looks after its inbox, timers and I/O,
+/// in nanoseconds. In migrate mode, where the other can run all it finds, almost at once.
+const LOOK_AFTER: u64 = 1_000_000;
+
+impl Hub {
+    /// Looks at the other hubs for something to do.
+    pub(super) fn steal(&self) -> Option<Entry> {
+        let hubs = self.runtime.hubs().len();
+        let now = clock::now();
+        self.clock.set(now);
+        let counters = &self.shared().counters;
+        let start = self.random() as usize % hubs;
+        // The longer of the first two that may be taken from: thieves that pick longer queues come less often.
+        let mut best: Option<(usize, usize)> = None;
+        let mut seen = 0;
+        for step in 0..hubs {
+            let victim = (start + step) % hubs;
+            if victim == self.index {
+                continue;
+            }
+            let sight = self.look_at(victim, now);
+            if sight.stuck_for >= LOOK_AFTER {
+                self.look_after(victim, now);
+            }
+            if let Some(limit) = policy::may_take(sight) {
+                seen += 1;
+                if best.is_none_or(|(_, most)| limit > most) {
+                    best = Some((victim, limit));
+                }
+                if seen == 2 {
+                    break;
+                }
+            }
+        }
+        let (victim, limit) = best?;
+        counters.steals_tried.add(1);
+        let (first, taken) = self.queue.steal_from(&self.runtime.hub(victim).stealers, limit)?;
+        if first.is_start() {
+            counters.taken_unstarted.add(taken as u64);
+        } else {
+            counters.taken_started.add(taken as u64);
+        }
+        Some(first)
+    }
+
+    fn look_at(&self, victim: usize, now: u64) -> Sight {
+        let other = self.runtime.hub(victim);
+        let length = other.stealers.len();
+        let view = &mut self.views.borrow_mut()[victim];
+        let (switches, started) = (other.counters.switches.get(), other.counters.started.get());
+        if switches != view.switches || other.mailbox.bed.is_asleep() {
+            view.switches = switches;
+            view.same_switches_since = now;
+        }
+        if started != view.started || length == 0 {
+            view.started = started;
+            view.same_front_since = now;
+        }
+        Sight { length, stuck_for: now - view.same_switches_since, front_waited: now - view.same_front_since }
+    }
+
+    /// Does what a hub that is stuck in one greenlet would do for others: empties its inbox of what may leave, fires
+    /// its timers, polls its I/O.
+    pub(super) fn look_after(&self, victim: usize, now: u64) {
+        let other = self.runtime.hub(victim);
+        if !other.mailbox.is_empty() {
+            self.receive(victim);
+        }
+        self.runtime.look_after(victim, now);
+    }
+
+    /// Whether there is work that any hub may take, or that one must look after.
+    pub(super) fn work_anywhere(&self) -> bool {
+        let hubs = self.runtime.hubs();
+        hubs.iter().enumerate().any(|(index, hub)| {
+            !hub.stealers.is_empty()
+                || index != self.index && !hub.mailbox.is_empty() && !hub.mailbox.bed.is_asleep()
+        })
+    }
+}
+
+impl crate::runtime::Shared {
+    /// Fires the timers and polls the I/O of a hub that is stuck. From any hub, or the monitor.
+    pub(crate) fn look_after(&self, victim: usize, now: u64) {
+        let other = self.hub(victim);
+        if other.timers.next() <= now {
+            while other.timers.fire(now, false, |fired| self.deliver_fired(fired)) {}
+        }
+        if self.migration != Migration::Never || other.reactor.waiters() > 0 {
+            // An error here is the stuck hub's to report when it polls itself.
+            let _polled = other.reactor.try_poll();
+        }
+    }
+
+    /// What a timer woke goes on its way.
+    pub(crate) fn deliver_fired(&self, fired: Fired) {
+        use crate::greenlet::wake::Runnable;
+        match fired {
+            // SAFETY: the wheel's verdict: we own its push.
+            Fired::Wake(header) => unsafe { Runnable::from_wake(header) }.deliver(),
+            Fired::Start(header) => {
+                // SAFETY: as above.
+                let life = unsafe { crate::greenlet::header::Ref::from_raw(header) };
+                self.push_started_later(life);
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The hub's loop.
+//!
+//! One turn runs one greenlet. In between, by a budget of turns that follows the clock, the hub looks at its inbox,
+//! its timers and its event loop, so that greenlets that only yield to each other starve nothing. When nothing is
+//! ready it looks around at once, then for work at other hubs, and then sleeps, in the one place where a hub blocks
+//! its OS thread (invariant 8).
+
+use super::Hub;
+use super::idle::Rest;
+use super::policy;
+use super::queue::Entry;
+use crate::timer::clock::{self, NEVER};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// How a hub paces its looks at the clock.
+pub(super) struct Pace {
+    turns_left: Cell<u32>,
+    quota: Cell<u32>,
+    /// When the clock was last looked at, and when the event loop.
+    looked: Cell<u64>,
+    polled: Cell<u64>,
+    hand_backs: Cell<u32>,
+    hand_backs_since: Cell<u64>,
+    /// The next doze of a watcher, and how often it has looked in vain.
+    doze: Cell<u64>,
+}
+
+impl Pace {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            turns_left: Cell::new(policy::CLOCK_EVERY),
+            quota: Cell::new(policy::CLOCK_EVERY),
+            looked: Cell::new(now),
+            polled: Cell::new(now),
+            hand_backs: Cell::new(0),
+            hand_backs_since: Cell::new(now),
+            doze: Cell::new(0),
+        }
+    }
+
+    /// Whether a joiner may run before what is ready: chains of joins go through the ring once their time is up.
+    pub(super) fn may_hand_back(&self) -> bool {
+        let count = self.hand_backs.get() + 1;
+        self.hand_backs.set(count);
+        if count < policy::HAND_BACKS_PER_LOOK {
+            return true;
+        }
+        self.hand_backs.set(0);
+        let now = clock::now();
+        if now - self.hand_backs_since.get() < policy::HAND_BACK_BUDGET {
+            return true;
+        }
+        self.hand_backs_since.set(now);
+        false
+    }
+}
+
+impl Hub {
+    /// Runs greenlets until the runtime ends.
+    pub(crate) fn run(&self) {
+        let mut watching = false;
+        loop {
+            while let Some(entry) = self.next_entry() {
+                if watching {
+                    watching = false;
+                    self.leave_watch();
+                }
+                self.execute(entry);
+            }
+            self.look_around();
+            if !self.queue.is_empty() || self.next_is_set() {
+                continue;
+            }
+            if self.runtime.is_ended() {
+                break;
+            }
+            watching = self.idle(watching);
+        }
+        if watching {
+            self.leave_watch();
+        }
+    }
+
+    /// What to run next.
+    #[inline]
+    fn next_entry(&self) -> Option<Entry> {
+        let left = self.pace.turns_left.get();
+        if left == 0 {
+            self.check_clock();
+        } else {
+            self.pace.turns_left.set(left - 1);
+        }
+        if !self.mailbox.is_empty() {
+            self.receive(self.index);
+        }
+        match self.next.take() {
+            Some(entry) => Some(entry),
+            None => self.queue.pop(),
+        }
+    }
+
+    fn next_is_set(&self) -> bool {
+        let next = self.next.take();
+        self.next.set(next);
+        next.is_some()
+    }
+
+    /// The turn budget is used up: looks at the clock and, if it is time, at the outside world.
+    #[cold]
+    fn check_clock(&self) {
+        let now = clock::now();
+        self.clock.set(now);
+        let pace = &self.pace;
+        let quota = policy::turns_until_clock(pace.quota.get(), now - pace.looked.get());
+        pace.quota.set(quota);
+        pace.turns_left.set(quota);
+        pace.looked.set(now);
+        if now - pace.polled.get() >= policy::POLL_EVERY {
+            self.look_around();
+            if self.has_stackless() {
+                self.retry_stackless();
+            }
+        } else if self.timers().next() <= now {
+            self.fire_timers(now);
+        }
+        let (ring, _) = self.queue.len();
+        self.shared().counters.ring_length.set(ring as u64);
+        if self.runtime.is_ended() {
+            self.leave_greenlets();
+        }
+    }
+
+    /// Inbox, event loop, timers, without waiting.
+    fn look_around(&self) {
+        if !self.mailbox.is_empty() {
+            self.receive(self.index);
+        }
+        self.poll(Some(Duration::ZERO));
+        let now = clock::now();
+        self.clock.set(now);
+        self.pace.polled.set(now);
+        if self.timers().next() <= now {
+            self.fire_timers(now);
+        }
+    }
+
+    fn fire_timers(&self, now: u64) {
+        while self.timers().fire(now, true, |fired| self.runtime.deliver_fired(fired)) {}
+    }
+
+    fn poll(&self, timeout: Option<Duration>) {
+        self.shared().counters.polls.add(1);
+        if let Err(error) = self.shared().reactor.poll(timeout) {
+            // Without its event loop a hub can do nothing for its greenlets, and nobody waits for this error.
+            eprintln!("greenhub: hub {} cannot poll for I/O: {error}; the program ends here", self.index);
+            std::process::abort();
+        }
+    }
+
+    /// Nothing is ready here: looks for work elsewhere, and sleeps if there is none. Gives whether this hub now holds
+    /// the watch.
+    fn idle(&self, watching: bool) -> bool {
+        if self.runtime.hubs().len() == 1 {
+            self.sleep_until(self.timers().next());
+            return false;
+        }
+        if let Some(entry) = self.steal() {
+            if watching {
+                self.leave_watch();
+            }
+            self.execute(entry);
+            return false;
+        }
+        if watching {
+            let doze = policy::next_doze(self.pace.doze.get());
+            let tired = self.pace.doze.replace(doze) >= policy::DOZE.1;
+            if !tired || self.work_anywhere() || self.must_keep_watch() {
+                let until = clock::now() + doze;
+                self.sleep_until(until.min(self.timers().next()));
+                return true;
+            }
+        }
+        self.pace.doze.set(0);
+        let own = || self.mailbox.is_empty() && !self.runtime.is_ended();
+        self.mailbox.bed.lie_down();
+        let work = || self.work_anywhere() || self.must_keep_watch();
+        if self.runtime.watch.rest(self.index, work) == Rest::Watch {
+            self.mailbox.bed.get_up();
+            return true;
+        }
+        if own() && !self.runtime.watch.is_mine(self.index) {
+            self.stacks().trim();
+            self.block_until(self.timers().next());
+        }
+        self.mailbox.bed.get_up();
+        self.runtime.watch.rise(self.index)
+    }
+
+    /// Sleeps where no other hub needs to know of it but for the inbox.
+    fn sleep_until(&self, deadline: u64) {
+        self.mailbox.bed.lie_down();
+        if self.mailbox.is_empty() && !self.runtime.is_ended() {
+            self.block_until(deadline);
+        }
+        self.mailbox.bed.get_up();
+    }
+
+    /// Blocks this OS thread in the event loop (invariant 8).
+    fn block_until(&self, deadline: u64) {
+        self.runtime.monitor.hub_sleeps();
+        let timeout = match deadline {
+            NEVER => None,
+            _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
+        };
+        self.poll(timeout);
+        let now = clock::now();
+        self.clock.set(now);
+        self.pace.looked.set(now);
+        self.pace.polled.set(now);
+        self.runtime.monitor.hub_wakes();
+        if self.timers().next() <= now {
+            self.fire_timers(now);
+        }
+    }
+
+    /// The runtime ends before its greenlets have: they are never run again, and their stacks stay mapped for good.
+    #[cold]
+    fn leave_greenlets(&self) {
+        self.next.take();
+        let _never_run_again = self.queue.drain();
+        self.stackless.borrow_mut().clear();
+    }
+
+    /// In migrate mode somebody must look after the timers and I/O of a hub that is stuck, as long as one is up.
+    fn must_keep_watch(&self) -> bool {
+        use crate::runtime::Migration;
+        self.runtime.migration != Migration::Never
+            && self.runtime.hubs().iter().enumerate().any(|(index, hub)| {
+                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_stacks.get() > 0
+            })
+    }
+
+    fn leave_watch(&self) {
+        self.pace.doze.set(0);
+        if let Some(next) = self.runtime.watch.leave(self.index, || self.work_anywhere()) {
+            self.runtime.hub(next).mailbox.rouse();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! [`Builder`]: a runtime's settings, and how its hubs are started.
+
+use super::{Migration, RUNNING, Runtime, Shared};
+use crate::blocking::{self, BlockingPool};
+use crate::greenlet::current;
+use crate::greenlet::header::Header;
+use crate::greenlet::registry::Shard;
+use crate::greenlet::unwind;
+use crate::hub::idle::Watch;
+use crate::hub::mailbox::Mailbox;
+use crate::hub::metrics::Counters;
+use crate::hub::queue::Queue;
+use crate::hub::{Hub, HubShared};
+use crate::monitor::{Monitor, Settings};
+use crate::reactor::Reactor;
+use crate::stack::overflow::{self, AlternateStack, SignalWriter};
+use crate::stack::{StackCache, StackConfig, StackPool, StackSize};
+use crate::timer::Timers;
+use parking_lot::Mutex;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::time::Duration;
+
+/// The most hubs a runtime may have.
+const MAX_HUBS: usize = 4096;
+
+/// Settings of a [`Runtime`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = greenhub::runtime::Builder::new()
+///     .hubs(2)
+///     .stack_size(128 << 10)
+///     .blocked_after(Duration::from_millis(50))
+///     .build()?;
+/// assert_eq!(runtime.metrics().hubs.len(), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "settings start nothing until `build`"]
+pub struct Builder {
+    hubs: Option<usize>,
+    stack_size: Option<usize>,
+    max_stacks: Option<usize>,
+    unguarded: bool,
+    pin: bool,
+    migration: Migration,
+    blocking_threads: usize,
+    pub(crate) monitor: Settings,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The default settings: one hub a core, stacks of 256 KiB (1 MiB in debug builds), no migration of started
+    /// greenlets.
+    pub fn new() -> Self {
+        Self {
+            hubs: None,
+            stack_size: None,
+            max_stacks: None,
+            unguarded: false,
+            pin: false,
+            migration: Migration::Never,
+            blocking_threads: blocking::MAX_THREADS,
+            monitor: Settings::default(),
+        }
+    }
+
+    /// How many hubs. Without it: `GREENHUB_HUBS`, or one for each core this process may use.
+    pub fn hubs(mut self, hubs: usize) -> Self {
+        self.hubs = Some(hubs);
+        self
+    }
+
+    /// The size of a greenlet's stack in bytes, rounded up to the next size there is. Only touched pages take
+    /// memory: a parked greenlet costs one page of 4 KiB plus its header, whatever this says.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The most stacks that may be in use at once. A greenlet that would need one more waits for one.
+    pub fn max_stacks(mut self, stacks: usize) -> Self {
+        self.max_stacks = Some(stacks);
+        self
+    }
+
+    /// Whether stacks may go without a guard page where the kernel has none left to give (before Linux 6.13 every
+    /// guard counts against `vm.max_map_count`). An overflow of such a stack is not caught.
+    pub fn unguarded_stacks(mut self, allowed: bool) -> Self {
+        self.unguarded = allowed;
+        self
+    }
+
+    /// Whether each hub is bound to one core, of those this process may use. With more hubs than cores, several share
+    /// one.
+    pub fn pin_hubs(mut self, pin: bool) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// The most threads that [`unblock`](crate::unblock) and name look-ups may use at once (512).
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.blocking_threads = threads;
+        self
+    }
+
+    /// Lets started greenlets move between hubs too: an idle hub takes them over at any suspension point, and one
+    /// that is woken goes to its waker's hub. `GREENHUB_MIGRATE=every` in the environment makes each greenlet resume on
+    /// another hub than last time, for tests.
+    ///
+    /// # Safety
+    ///
+    /// For every greenlet that will ever run on this runtime and is not [pinned](crate::Builder::pinned), at every
+    /// call that may suspend (every blocking function of this crate, and `yield_now`):
+    ///
+    /// 1. No value that is not `Send`, and no reference to a value that is not `Sync`, is live anywhere on the
+    ///    greenlet's stack: not in callers, not in destructors in progress, not as a borrow from a thread-local.
+    /// 2. No function on the stack accesses a thread-local both before and after the call, itself or by inlining: the
+    ///    compiler may keep the address. Accessors that are `#[inline(never)]` are fine. This includes dependencies
+    ///    and C code, and link-time optimisation widens it.
+    /// 3. No frame relies on which OS thread it is on: `std::thread::current`, re-entrant or error-checking locks,
+    ///    locks that the locking thread must release, `errno` after the call, signal masks, thread-affine handles,
+    ///    guards that a library "entered".
+    /// 4. No foreign frame (C, C++) on the stack does any of this.
+    ///
+    /// The runtime itself keeps to it, and never moves a greenlet that unwinds, that is pinned, or that has called
+    /// [`spawn_local`](crate::spawn_local).
+    pub unsafe fn migrate_started(mut self) -> Self {
+        let every = std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every");
+        self.migration = if every { Migration::Every } else { Migration::Allowed };
+        self
+    }
+
+    /// After how long in one greenlet a hub is reported as blocked (100 ms). See
+    /// [`on_blocked`](Self::on_blocked).
+    pub fn blocked_after(mut self, limit: Duration) -> Self {
+        self.monitor.blocked_after = limit;
+        self
+    }
+
+    /// Starts the hubs.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for zero hubs, more than 4,096, or a stack size that no stack can have; otherwise what the
+    /// system says when it will not give a thread, an epoll instance or memory.
+    pub fn build(self) -> io::Result<Runtime> {
+        let hubs = self.number_of_hubs()?;
+        let stack_size = self.stack_size.map_or(Ok(StackSize::DEFAULT), StackSize::new)?;
+        if self.blocking_threads == 0 {
+            return Err(invalid("blocking_threads(0): `unblock` needs at least one thread".into()));
+        }
+        unwind::install_hook();
+        // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
+        overflow::install(describe_owner)?;
+        let stacks = StackPool::new(StackConfig {
+            default_size: stack_size,
+            unguarded: self.unguarded,
+            max_stacks: self.max_stacks,
+            ..StackConfig::default()
+        })?;
+        let id = crate::ids::next();
+        let queues: Vec<Queue> = (0..hubs).map(|_| Queue::new()).collect();
+        let mut shared_hubs = Vec::with_capacity(hubs);
+        for (index, queue) in queues.iter().enumerate() {
+            let reactor = Reactor::new().map_err(|error| {
+                let message = format!("starting hub {index} of {hubs}: no event loop to be had: {error}");
+                io::Error::new(error.kind(), message)
+            })?;
+            shared_hubs.push(HubShared {
+                mailbox: Mailbox::open(id, index, reactor.clone()),
+                stealers: queue.stealers(),
+                reactor,
+                timers: Timers::new(),
+                counters: Counters::default(),
+                registry: Shard::new(),
+                running: AtomicU64::new(0),
+            });
+        }
+        let shared = Arc::new(Shared {
+            id,
+            hubs: shared_hubs.into(),
+            watch: Watch::new(hubs),
+            migration: self.migration,
+            stack_size,
+            stacks,
+            blocking: BlockingPool::new(self.blocking_threads, blocking::IDLE),
+            monitor: Monitor::new(self.monitor.clone(), hubs),
+            phase: AtomicU8::new(RUNNING),
+            outside: Mutex::new(Shard::new()),
+            spawned_outside: AtomicU64::new(0),
+        });
+        // From here on dropping the runtime ends whatever has been started.
+        let runtime = Runtime { shared, threads: Mutex::new(Vec::with_capacity(hubs)) };
+        let cores = if self.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+        if self.pin && cores.is_empty() {
+            return Err(io::Error::other("pin_hubs: the system does not say which cores this process may use"));
+        }
+        for (index, queue) in queues.into_iter().enumerate() {
+            let shared = runtime.shared.clone();
+            let core = cores.get(index % cores.len().max(1)).copied();
+            let thread = std::thread::Builder::new()
+                .name(format!("greenhub-hub-{index}"))
+                .spawn(move || run_hub(index, shared, queue, core))
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("starting hub {index} of {hubs}: no thread: {error}"))
+                })?;
+            runtime.threads.lock().push(thread);
+        }
+        runtime.shared.monitor.start(&runtime.shared)?;
+        Ok(runtime)
+    }
+
+    fn number_of_hubs(&self) -> io::Result<usize> {
+        let hubs = match (self.hubs, std::env::var_os("GREENHUB_HUBS")) {
+            (Some(hubs), _) => hubs,
+            (None, Some(value)) => {
+                value.to_str().and_then(|value| value.trim().parse().ok()).filter(|hubs| *hubs > 0).ok_or_else(|| {
+                    invalid(format!("GREENHUB_HUBS={value:?} is no number of hubs: say 1 or more"))
+                })?
+            }
+            (None, None) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        };
+        match hubs {
+            0 => Err(invalid("hubs(0): a runtime needs at least one hub".into())),
+            1..=MAX_HUBS => Ok(hubs),
+            _ => Err(invalid(format!("hubs({hubs}): a runtime has at most {MAX_HUBS} hubs"))),
+        }
+    }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+/// The body of a hub's OS thread.
+fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_affinity::CoreId>) {
+    if let Some(core) = core
+        && !core_affinity::set_for_current(core)
+    {
+        eprintln!("greenhub: hub {index} could not be bound to core {}", core.id);
+    }
+    fine_timers();
+    let alternate = AlternateStack::install();
+    if let Err(error) = &alternate {
+        eprintln!("greenhub: hub {index} has no signal stack, so a stack overflow will not be explained: {error}");
+    }
+    let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
+    current::set_hub(Some(NonNull::from(&hub)));
+    hub.run();
+    current::set_hub(None);
+}
+
+/// Sleeps end when they should, not up to 50 µs later.
+fn fine_timers() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: sets a number of the calling thread.
+    unsafe {
+        // Refused only where the option does not exist; timers are then as coarse as the system's default.
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+    }
+}
+
+/// What the overflow report says of a stack's owner. Called in a signal handler.
+///
+/// # Safety
+///
+/// `owner` is the header that was set with `set_owner`, and has not ended.
+unsafe fn describe_owner(owner: *mut (), out: &mut SignalWriter) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { &*owner.cast::<Header>() };
+    out.text("greenlet ");
+    if let Some(name) = header.name() {
+        out.text("'").text(name).text("' ");
+    }
+    out.text("(#").number(header.id).text(", spawned at ");
+    out.text(header.spawned_at.file()).text(":").number(u64::from(header.spawned_at.line())).text(")");
+}

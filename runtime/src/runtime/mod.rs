@@ -1,0 +1,271 @@
+//! The runtime: hubs that belong together, how they are started, and how they end.
+
+mod builder;
+mod default;
+mod metrics;
+mod shutdown;
+
+pub use builder::Builder;
+pub(crate) use default::{default_runtime, try_default_runtime};
+pub use metrics::{HubMetrics, Metrics};
+
+use crate::blocking::BlockingPool;
+use crate::greenlet::current;
+use crate::greenlet::header::{Kind, Ref};
+use crate::greenlet::join::JoinHandle;
+use crate::greenlet::registry::Shard;
+use crate::greenlet::spawn::{Order, spawn_outside, spawn_with};
+use crate::greenlet::unwind;
+use crate::hub::HubShared;
+use crate::hub::idle::Watch;
+use crate::monitor::Monitor;
+use crate::stack::{StackPool, StackSize};
+use parking_lot::Mutex;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Whether started greenlets may change hubs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Migration {
+    /// Never: a greenlet stays where it started.
+    Never,
+    /// When it helps.
+    Allowed,
+    /// At every resumption, for tests.
+    Every,
+}
+
+const RUNNING: u8 = 0;
+const CLOSING: u8 = 1;
+const ENDED: u8 = 2;
+
+/// What all hubs of a runtime share. Nothing in here is written on spawn, wake or registration but what is one hub's.
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    hubs: Box<[HubShared]>,
+    pub(crate) watch: Watch,
+    pub(crate) migration: Migration,
+    pub(crate) stack_size: StackSize,
+    pub(crate) stacks: Arc<StackPool>,
+    pub(crate) blocking: BlockingPool,
+    pub(crate) monitor: Monitor,
+    phase: AtomicU8,
+    /// Greenlets spawned from outside, for which no hub's shard may be used.
+    outside: Mutex<Shard>,
+    spawned_outside: AtomicU64,
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) fn hub(&self, index: usize) -> &HubShared {
+        &self.hubs[index]
+    }
+
+    #[inline]
+    pub(crate) fn hubs(&self) -> &[HubShared] {
+        &self.hubs
+    }
+
+    /// Whether new greenlets are refused.
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        // Relaxed: a spawn that just misses it is killed with the rest.
+        self.phase.load(Ordering::Relaxed) != RUNNING
+    }
+
+    /// Whether hubs are to leave.
+    #[inline]
+    pub(crate) fn is_ended(&self) -> bool {
+        // Acquire: pairs with the Release in `shutdown`.
+        self.phase.load(Ordering::Acquire) == ENDED
+    }
+
+    /// Lists a greenlet spawned from outside; `false` if the runtime takes no more.
+    pub(crate) fn register_from_outside(&self, header: &Ref) -> bool {
+        let outside = self.outside.lock();
+        if self.is_closing() {
+            return false;
+        }
+        // SAFETY: the lock around the shard is held, and the greenlet is new.
+        unsafe { outside.insert(header) };
+        // Release: pairs with the Acquire in `live`.
+        self.spawned_outside.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// Puts an unstarted greenlet into the wheel of `hub` until `at`.
+    pub(crate) fn start_later(&self, hub: usize, life: Ref, at: u64) {
+        let header = life.into_raw();
+        let hub = self.hub(hub);
+        // SAFETY: the life reference, now the wheel's, keeps it alive.
+        unsafe { header.as_ref() }.alarm.set(header, &hub.timers, at);
+        // Its hub may sleep past the new deadline.
+        if current::hub().is_none_or(|here| !std::ptr::eq(here.mailbox(), hub.mailbox)) {
+            hub.mailbox.rouse();
+        }
+    }
+
+    /// A greenlet whose start time has come, `Placed` and ours.
+    pub(crate) fn push_started_later(&self, life: Ref) {
+        match current::hub() {
+            Some(hub) if life.kind == Kind::Free || std::ptr::eq(life.home(), hub.mailbox()) => hub.accept(life),
+            // SAFETY: it is `Placed`, in no inbox, and the reference is its right to be started.
+            _ => unsafe { life.home().push(life.into_raw()) },
+        }
+    }
+
+    /// How many greenlets have not ended.
+    pub(crate) fn live(&self) -> u64 {
+        // Finished first: both only grow and never cross, so if the two sums agree they agreed in between.
+        let finished: u64 = self.hubs.iter().map(|hub| hub.counters.finished.get()).sum();
+        let spawned: u64 = self.hubs.iter().map(|hub| hub.counters.spawned.get()).sum();
+        spawned + self.spawned_outside.load(Ordering::Acquire) - finished
+    }
+
+    /// Every greenlet that has not ended.
+    pub(crate) fn greenlets(&self) -> Vec<Ref> {
+        let mut all = Vec::new();
+        for hub in &self.hubs {
+            hub.registry.snapshot(&mut all);
+        }
+        self.outside.lock().snapshot(&mut all);
+        all
+    }
+}
+
+/// A set of hubs, explicitly started. Dropping it shuts it down.
+///
+/// Programs that need no settings use the default runtime, which starts with the first [`spawn`](crate::spawn) or
+/// [`run`](crate::run).
+///
+/// ```
+/// let runtime = greenhub::runtime::Builder::new().hubs(2).build()?;
+/// let sum = runtime.run(|| greenhub::join_all((1..=3).map(|n| greenhub::spawn(move || n))).into_iter().flatten().sum::<i32>());
+/// assert_eq!(sum, 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Runtime {
+    /// Runs `f` as a greenlet of this runtime and blocks the caller until it has ended. A panic in `f` goes on in
+    /// the caller.
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, or is killed (by a shutdown, say).
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        run_on(Some(&self.shared), Location::caller(), f)
+    }
+
+    /// Starts a greenlet on this runtime, from anywhere; see [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let order = Order::new(Kind::Free, Location::caller());
+        // SAFETY: `F` and `T` are `'static` and `Send`.
+        unsafe { spawn_onto(&self.shared, order, f) }
+    }
+
+    /// What every hub has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.shared)
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("hubs", &self.shared.hubs.len()).finish_non_exhaustive()
+    }
+}
+
+/// # Safety
+///
+/// As [`spawn_with`].
+unsafe fn spawn_onto<F: FnOnce() -> T, T>(runtime: &Arc<Shared>, order: Order, f: F) -> JoinHandle<T> {
+    match current::hub() {
+        // SAFETY: the caller's promise.
+        Some(hub) if hub.runtime().id == runtime.id => unsafe { spawn_with(order, f) },
+        // SAFETY: as above; outside callers make no `Local` greenlets.
+        _ => unsafe { spawn_outside(runtime, order, f) },
+    }
+}
+
+/// Runs `f` as a greenlet, and blocks the caller until it has ended; a panic in `f` goes on in the caller.
+///
+/// On a plain OS thread, `f` runs on the default runtime, which the first use starts: one hub for each core this
+/// process may use, or as many as the environment variable `GREENHUB_HUBS` says. Called in a greenlet, it is
+/// [`spawn`](crate::spawn) and join.
+///
+/// ```
+/// let mut greeting = String::from("hello");
+/// let length = greenhub::run(|| {
+///     greeting.push_str(", greenlets"); // `f` may borrow: `run` returns only when it has ended
+///     greeting.len()
+/// });
+/// assert_eq!(length, 16);
+/// ```
+///
+/// # Panics
+///
+/// If `f` panics, or is killed; and if the default runtime cannot be started.
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    run_on(None, Location::caller(), f)
+}
+
+fn run_on<F, T>(runtime: Option<&Arc<Shared>>, spawned_at: &'static Location<'static>, f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let order = Order::new(Kind::Free, spawned_at);
+    // SAFETY: whatever `f` and `T` borrow outlives this call, and this call outlives the greenlet: `join_shielded` does
+    // not return or unwind before it is done (invariant 9).
+    let handle = unsafe {
+        match runtime {
+            Some(runtime) => spawn_onto(runtime, order, f),
+            None => spawn_with(order, f),
+        }
+    };
+    match handle.join_to_the_end() {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(payload) => unwind::resume_unwind(payload),
+            Err(error) => panic!("greenhub::run: {error}"),
+        },
+    }
+}
+
+/// The number of this OS thread's hub within its runtime. `None` outside of greenlets.
+///
+/// ```
+/// assert_eq!(greenhub::runtime::current_hub(), None);
+/// assert!(greenhub::run(greenhub::runtime::current_hub).is_some());
+/// ```
+#[must_use]
+pub fn current_hub() -> Option<usize> {
+    current::hub().map(|hub| hub.index())
+}
+
+pub use crate::monitor::dump;
+
+/// How long a dropped runtime waits for its greenlets to end.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,102 @@
+//! The end of a runtime.
+
+use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
+use crate::greenlet::kill;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often greenlets that still live are asked again to end (one may swallow its unwinding, or spawn others).
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+impl Runtime {
+    /// Ends the runtime: takes no more greenlets, kills those that live, and waits, at most `limit`, until they have
+    /// unwound and every thread has ended. Gives whether everything ended in time.
+    ///
+    /// What did not end is never run again: its stack stays mapped, its destructors do not run, and a hub stuck in a
+    /// greenlet goes on until that greenlet suspends.
+    ///
+    /// # Panics
+    ///
+    /// Inside a greenlet of this very runtime, which cannot wait for itself.
+    #[must_use = "`false` means that greenlets or threads are still there"]
+    pub fn shutdown_timeout(self, limit: Duration) -> bool {
+        self.shut_down(limit)
+    }
+
+    fn shut_down(&self, limit: Duration) -> bool {
+        let shared = &self.shared;
+        let inside = crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == shared.id);
+        assert!(!inside, "a runtime was shut down from one of its own greenlets, which cannot wait for itself");
+        let threads = std::mem::take(&mut *self.threads.lock());
+        if shared.is_ended() {
+            return threads.is_empty();
+        }
+        let deadline = Instant::now().checked_add(limit);
+        let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+        {
+            // With the lock, so that no spawn from outside is half done.
+            let _outside = shared.outside.lock();
+            // Relaxed: spawns that miss it are killed below.
+            shared.phase.store(CLOSING, Ordering::Relaxed);
+        }
+        shared.monitor.stop();
+        shared.blocking.close();
+        let mut ask_at = Instant::now();
+        let mut ended = threads.is_empty();
+        while !threads.is_empty() {
+            if shared.live() == 0 {
+                ended = true;
+                break;
+            }
+            if !in_time() {
+                break;
+            }
+            if Instant::now() >= ask_at {
+                shared.greenlets().iter().for_each(|greenlet| kill::kill(greenlet));
+                ask_at = Instant::now() + ASK_EVERY;
+            }
+            crate::sleep(Duration::from_micros(200));
+        }
+        // Release: pairs with the Acquire in `is_ended`.
+        shared.phase.store(ENDED, Ordering::Release);
+        for hub in shared.hubs() {
+            hub.mailbox.rouse_for_good();
+        }
+        let mut threads_ended = true;
+        for thread in threads {
+            while !thread.is_finished() && (ended || in_time()) {
+                crate::sleep(Duration::from_micros(200));
+            }
+            if thread.is_finished() {
+                threads_ended &= thread.join().is_ok();
+            } else {
+                threads_ended = false;
+            }
+        }
+        let blocking_ended = shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
+        for hub in shared.hubs() {
+            hub.reactor.close();
+            hub.mailbox.close(ended && threads_ended);
+        }
+        if !(ended && threads_ended) {
+            // What lives on, greenlets on leaked stacks and hubs stuck in one, may still use all of this.
+            std::mem::forget(shared.clone());
+        }
+        ended && threads_ended && blocking_ended
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.threads.lock().is_empty() && self.shared.is_ended() {
+            return;
+        }
+        if !self.shut_down(DROP_PATIENCE) {
+            eprintln!(
+                "greenhub: a runtime was dropped and did not end within {DROP_PATIENCE:?}: {} greenlets are left; use \
+                 `shutdown_timeout` to wait longer, and look for greenlets that never suspend or that catch their kill",
+                self.shared.live()
+            );
+        }
+    }
+}
