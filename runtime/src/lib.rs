@@ -2,4 +2,5 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod facade;
+mod timer;
 mod wait;
