@@ -119,7 +119,7 @@ impl Queue {
             if bed.is_none() && state.threads < queue.max_threads {
                 // A failure with threads alive is no more than the limit reached early: they are all running or
                 // coming, so they will look again. The next push tries again.
-                if let Err(error) = queue.start_thread(&mut state)
+                if let Err(error) = Self::start_thread(queue, &mut state)
                     && state.threads == 0
                 {
                     return Err(Refused { job, refusal: Refusal::NoThread(error) });
@@ -181,9 +181,9 @@ impl Queue {
     }
 
     /// Starts a thread, which counts as coming, or changes nothing.
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+    fn start_thread(queue: &Arc<Self>, state: &mut State) -> io::Result<()> {
         let number = state.number;
-        let queue = Arc::clone(self);
+        let queue = Arc::clone(queue);
         let handle = thread::Builder::new()
             .name(format!("greenhub-blocking-{number}"))
             .spawn(move || queue.work(number))?;
