@@ -4,6 +4,7 @@
 //! An idle time of zero makes every idle thread give up at once, `Duration::MAX` makes it sleep until woken (time
 //! does not pass under loom), so each model takes one of the two. Jobs assert nothing: the pool would contain it.
 
+use super::unblock::{CallerSide, Slot};
 use super::*;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex};
@@ -92,14 +93,14 @@ fn model_two_pushes_to_a_thread_that_gives_up() {
     check(3, || pushed_by_two(1, Duration::ZERO));
 }
 
-/// The second push comes when the thread is done, asleep, giving up or gone.
+/// Each later push comes when the thread is done, asleep, giving up or gone.
 #[test]
 fn model_a_push_after_the_last_job() {
     for idle in [Duration::ZERO, Duration::MAX] {
         check(3, move || {
             let pool = BlockingPool::new(1, idle);
             let ends = Arc::new(Ends::default());
-            for number in 1..=2 {
+            for number in 1..=3 {
                 assert!(pool.execute(Ends::job(&ends)).is_ok());
                 ends.wait_for(number);
             }
@@ -131,6 +132,25 @@ fn model_a_push_during_shutdown_is_run_dropped_or_refused() {
             assert!(!refused || dropped >= 1);
         });
     }
+}
+
+/// A caller that unwinds abandons its job before, while or after it runs.
+#[test]
+fn model_an_abandoned_job_is_dropped_once_run_or_not() {
+    check(3, || {
+        let ends = Arc::new(Ends::default());
+        let token = Token { ends: Arc::clone(&ends), run: false };
+        let (slot, job) = Slot::new(move || {
+            let mut token = token;
+            token.run = true;
+            token
+        });
+        let running = thread::spawn(move || job.run());
+        drop(CallerSide(&slot));
+        running.join().unwrap();
+        let (run, dropped) = *ends.counts.lock();
+        assert_eq!(run + dropped, 1);
+    });
 }
 
 /// The caller waits through the crate's own parking; the pool may shut down before, during or after.

@@ -70,6 +70,12 @@ impl BlockingPool {
         assert!(self.queue.wait_until_empty(None));
     }
 
+    /// Lets no thread be started, or lets them again.
+    #[cfg(test)]
+    pub(super) fn set_no_threads(&self, no_threads: bool) {
+        self.queue.no_threads.store(no_threads, crate::facade::atomic::Ordering::Relaxed);
+    }
+
     /// What the pool holds now.
     pub(crate) fn counts(&self) -> PoolCounts {
         self.queue.counts()

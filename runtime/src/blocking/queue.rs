@@ -75,6 +75,9 @@ pub(super) struct Queue {
     max_threads: usize,
     /// How long a thread stays idle. `Duration::MAX` is for ever.
     idle: Duration,
+    /// Makes every start of a thread fail.
+    #[cfg(test)]
+    pub(super) no_threads: AtomicBool,
 }
 
 #[derive(Default)]
@@ -104,7 +107,14 @@ struct Bed {
 
 impl Queue {
     pub(super) fn new(max_threads: usize, idle: Duration) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::default()), empty: Condvar::new(), max_threads, idle })
+        Arc::new(Self {
+            state: Mutex::new(State::default()),
+            empty: Condvar::new(),
+            max_threads,
+            idle,
+            #[cfg(test)]
+            no_threads: AtomicBool::new(false),
+        })
     }
 
     /// Takes `job`, and sees to it that a thread comes for it.
@@ -182,6 +192,10 @@ impl Queue {
 
     /// Starts a thread, which counts as coming, or changes nothing.
     fn start_thread(queue: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        #[cfg(test)]
+        if queue.no_threads.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let number = state.number;
         let queue = Arc::clone(queue);
         let handle = thread::Builder::new()

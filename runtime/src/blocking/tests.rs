@@ -1,5 +1,6 @@
 //! The pool with real threads: limits, idle threads, shutdown, and what `unblock` hands back.
 
+use super::unblock::{CallerSide, Slot};
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -151,6 +152,49 @@ fn unblock_finds_out_that_the_pool_was_shut_down() {
     assert_eq!(message, "unblock: the blocking pool is shut down");
     drop(held);
     assert!(pool.shutdown(soon()));
+}
+
+#[test]
+fn without_a_thread_a_job_is_refused_and_with_one_it_waits() {
+    let pool = BlockingPool::new(2, FOREVER);
+    pool.set_no_threads(true);
+    let not_run = try_unblock_on(&pool, || 3).err().expect("no thread to run it");
+    assert!(matches!(not_run.refusal, Refusal::NoThread(_)));
+    assert_eq!((not_run.f)(), 3, "the closure comes back");
+    assert_eq!(pool.counts(), PoolCounts::default());
+    pool.set_no_threads(false);
+    let held = occupy(&pool);
+    pool.set_no_threads(true);
+    let (done, ended) = channel();
+    execute(&pool, move || done.send(()).expect("the test waits for this"));
+    assert_eq!(pool.counts(), PoolCounts { threads: 1, idle: 0, queued: 1, running: 1 });
+    drop(held);
+    ended.recv().expect("run by the thread there is");
+}
+
+#[test]
+fn an_abandoned_closure_is_dropped_at_once_and_a_late_result_by_its_job() {
+    let witness = Arc::new(());
+    let captured = Arc::clone(&witness);
+    let (slot, job) = Slot::new(move || unreachable!("{captured:?}"));
+    drop(CallerSide::<_, ()>(&slot));
+    assert_eq!(Arc::strong_count(&witness), 1);
+    job.run();
+
+    let captured = Arc::clone(&witness);
+    let (begun, has_begun) = channel();
+    let (release, released) = channel::<()>();
+    let (slot, job) = Slot::new(move || {
+        begun.send(()).expect("the test waits for this");
+        released.recv().expect_err("nothing is ever sent");
+        captured
+    });
+    let running = thread::spawn(move || job.run());
+    has_begun.recv().expect("the job begins");
+    drop(CallerSide(&slot));
+    drop(release);
+    running.join().expect("no panic");
+    assert_eq!(Arc::strong_count(&witness), 1);
 }
 
 #[test]

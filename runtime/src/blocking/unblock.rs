@@ -59,8 +59,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let slot = Arc::new(Slot(Mutex::new(Shared { state: State::Queued(f), waiter: None })));
-    let job = JobSide(Arc::clone(&slot));
+    let (slot, job) = Slot::new(f);
     let refused = pool.execute(Box::new(move || job.run())).err();
     // A refused job is dropped here, which makes its slot `NotRun`.
     let refusal = refused.map_or(Refusal::ShutDown, |refused| refused.refusal);
@@ -84,7 +83,15 @@ where
 }
 
 /// Where the caller and the job meet.
-struct Slot<F, T>(Mutex<Shared<F, T>>);
+pub(super) struct Slot<F, T>(Mutex<Shared<F, T>>);
+
+impl<F, T> Slot<F, T> {
+    /// A slot with `f` queued, and the end of it that runs `f`.
+    pub(super) fn new(f: F) -> (Arc<Self>, JobSide<F, T>) {
+        let slot = Arc::new(Self(Mutex::new(Shared { state: State::Queued(f), waiter: None })));
+        (Arc::clone(&slot), JobSide(slot))
+    }
+}
 
 struct Shared<F, T> {
     state: State<F, T>,
@@ -116,10 +123,10 @@ impl<F, T> Shared<F, T> {
 }
 
 /// The job's end of the slot: dropped without `run`, it tells the caller.
-struct JobSide<F, T>(Arc<Slot<F, T>>);
+pub(super) struct JobSide<F, T>(Arc<Slot<F, T>>);
 
 impl<F: FnOnce() -> T, T> JobSide<F, T> {
-    fn run(self) {
+    pub(super) fn run(self) {
         let mut shared = self.0.0.lock();
         let f = match mem::replace(&mut shared.state, State::Running) {
             State::Queued(f) => f,
@@ -165,7 +172,7 @@ impl<F, T> Drop for JobSide<F, T> {
 }
 
 /// The caller's end of the slot: dropped before it has taken the outcome, it abandons the job.
-struct CallerSide<'slot, F, T>(&'slot Slot<F, T>);
+pub(super) struct CallerSide<'slot, F, T>(pub(super) &'slot Slot<F, T>);
 
 impl<F, T> CallerSide<'_, F, T> {
     /// Takes the outcome, or if there is none yet lists `waiter` to be woken for it.
