@@ -105,6 +105,15 @@ mod imp {
         }
     }
 
+    /// What a timed wait returns: here always that its time was up.
+    pub(crate) struct WaitTimeoutResult;
+
+    impl WaitTimeoutResult {
+        pub(crate) fn timed_out(&self) -> bool {
+            true
+        }
+    }
+
     /// loom's condition variable with parking_lot's interface. Time does not pass under loom: a timed wait lets go
     /// of the lock, lets others run, and returns as if its time were up, which explores the "fires" branch and
     /// whatever may come between the end of the time and the lock.
@@ -120,10 +129,15 @@ mod imp {
             let held = self.0.wait(held).unwrap_or_else(|poisoned| poisoned.into_inner());
             guard.held = Some(held);
         }
-        pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _deadline: Instant) {
+        pub(crate) fn wait_until<T>(
+            &self,
+            guard: &mut MutexGuard<'_, T>,
+            _deadline: Instant,
+        ) -> WaitTimeoutResult {
             guard.held = None;
             loom::thread::yield_now();
             guard.held = Some(guard.mutex.lock_inner());
+            WaitTimeoutResult
         }
         pub(crate) fn notify_one(&self) {
             self.0.notify_one();

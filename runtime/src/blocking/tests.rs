@@ -89,19 +89,24 @@ fn the_thread_used_last_is_used_first_and_the_others_end() {
 
 #[test]
 fn a_panicking_job_costs_neither_its_thread_nor_the_count() {
-    /// Panics when dropped, and so does what it panics with.
-    struct Bomb(u32);
-    impl Drop for Bomb {
+    /// Panics when dropped, with what panics when dropped. Without size, so that the last, which the pool gives up
+    /// on, is no leak.
+    struct Outer;
+    struct Inner;
+    impl Drop for Outer {
         fn drop(&mut self) {
-            if self.0 > 0 {
-                resume_unwind(Box::new(Bomb(self.0 - 1)));
-            }
+            resume_unwind(Box::new(Inner));
+        }
+    }
+    impl Drop for Inner {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(()));
         }
     }
     let pool = BlockingPool::new(1, FOREVER);
-    for depth in 0..4 {
-        execute(&pool, move || resume_unwind(Box::new(Bomb(depth))));
-    }
+    execute(&pool, || resume_unwind(Box::new(())));
+    execute(&pool, || resume_unwind(Box::new(Inner)));
+    execute(&pool, || resume_unwind(Box::new(Outer)));
     assert_eq!(unblock_on(&pool, || 1), 1);
     eventually("the thread idle", || {
         pool.counts() == PoolCounts { threads: 1, idle: 1, queued: 0, running: 0 }
@@ -143,7 +148,7 @@ fn unblock_finds_out_that_the_pool_was_shut_down() {
         let waiting = scope.spawn(|| try_unblock_on(&pool, || 3));
         eventually("the job queued", || pool.counts().queued == 1);
         pool.close();
-        let not_run = waiting.join().expect("no panic").err().expect("not run");
+        let not_run = waiting.join().expect("no panic").expect_err("not run");
         assert_eq!((not_run.f)(), 3, "the closure comes back");
     });
     assert!(try_unblock_on(&pool, || 4).is_err_and(|not_run| (not_run.f)() == 4));
@@ -158,7 +163,7 @@ fn unblock_finds_out_that_the_pool_was_shut_down() {
 fn without_a_thread_a_job_is_refused_and_with_one_it_waits() {
     let pool = BlockingPool::new(2, FOREVER);
     pool.set_no_threads(true);
-    let not_run = try_unblock_on(&pool, || 3).err().expect("no thread to run it");
+    let not_run = try_unblock_on(&pool, || 3).expect_err("no thread to run it");
     assert!(matches!(not_run.refusal, Refusal::NoThread(_)));
     assert_eq!((not_run.f)(), 3, "the closure comes back");
     assert_eq!(pool.counts(), PoolCounts::default());
