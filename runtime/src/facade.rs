@@ -62,27 +62,61 @@ mod imp {
 #[cfg(greenhub_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::MutexGuard;
+    use std::ops::{Deref, DerefMut};
     use std::time::Instant;
 
     /// loom's mutex with parking_lot's interface (no poisoning).
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
+    /// Knows its mutex, so that a timed wait can let go of it and take it again.
+    pub(crate) struct MutexGuard<'a, T> {
+        mutex: &'a Mutex<T>,
+        /// `None` only inside a wait.
+        held: Option<loom::sync::MutexGuard<'a, T>>,
+    }
+
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
         }
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+            MutexGuard { mutex: self, held: Some(self.lock_inner()) }
         }
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
+            let held = self.0.try_lock().ok()?;
+            Some(MutexGuard { mutex: self, held: Some(held) })
+        }
+        fn lock_inner(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
         }
     }
 
-    /// loom's condition variable with parking_lot's interface. Time does not pass under loom: a timed wait
-    /// returns at once, as if its time were up, which explores the "fires" branch.
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            self.held.as_ref().expect("held outside a wait")
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.held.as_mut().expect("held outside a wait")
+        }
+    }
+
+    /// What a timed wait returns: here always that its time was up.
+    pub(crate) struct WaitTimeoutResult;
+
+    impl WaitTimeoutResult {
+        pub(crate) fn timed_out(&self) -> bool {
+            true
+        }
+    }
+
+    /// loom's condition variable with parking_lot's interface. Time does not pass under loom: a timed wait lets go
+    /// of the lock, lets others run, and returns as if its time were up, which explores the "fires" branch and
+    /// whatever may come between the end of the time and the lock.
     #[derive(Debug, Default)]
     pub(crate) struct Condvar(loom::sync::Condvar);
 
@@ -91,19 +125,25 @@ mod imp {
             Self(loom::sync::Condvar::new())
         }
         pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            // SAFETY: the guard is moved out for the wait and the one returned is put back before anyone can
-            // see the hole; loom's wait does not unwind except to end the execution being explored.
-            unsafe {
-                let held = std::ptr::read(guard);
-                let held = self.0.wait(held).unwrap_or_else(|poisoned| poisoned.into_inner());
-                std::ptr::write(guard, held);
-            }
+            let held = guard.held.take().expect("held outside a wait");
+            let held = self.0.wait(held).unwrap_or_else(|poisoned| poisoned.into_inner());
+            guard.held = Some(held);
         }
-        pub(crate) fn wait_until<T>(&self, _guard: &mut MutexGuard<'_, T>, _deadline: Instant) {
+        pub(crate) fn wait_until<T>(
+            &self,
+            guard: &mut MutexGuard<'_, T>,
+            _deadline: Instant,
+        ) -> WaitTimeoutResult {
+            guard.held = None;
             loom::thread::yield_now();
+            guard.held = Some(guard.mutex.lock_inner());
+            WaitTimeoutResult
         }
         pub(crate) fn notify_one(&self) {
             self.0.notify_one();
+        }
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
         }
     }
 }

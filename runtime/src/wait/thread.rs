@@ -3,6 +3,9 @@
 use crate::facade::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
 /// Where one OS thread waits. Its owner parks; anybody may end the wait whose epoch it knows.
 pub(crate) struct ThreadParker {
     epoch: Mutex<u32>,

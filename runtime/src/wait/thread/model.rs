@@ -1,0 +1,90 @@
+//! A thread's wait under loom.
+
+use super::*;
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+/// Time is not looked at under loom: any deadline may pass at once.
+fn at_any_time() -> Option<Instant> {
+    Some(Instant::now())
+}
+
+#[test]
+fn model_a_wake_is_not_lost_and_shows_what_came_before_it() {
+    loom::model(|| {
+        let parker = ThreadParker::new();
+        let data = Arc::new(AtomicUsize::new(0));
+        let epoch = parker.epoch();
+        let waker = {
+            let (parker, data) = (Arc::clone(&parker), Arc::clone(&data));
+            thread::spawn(move || {
+                // Relaxed: the parker's lock is what makes this visible.
+                data.store(1, Ordering::Relaxed);
+                assert!(parker.end(epoch), "nobody else ends this wait");
+            })
+        };
+        // A lost wake is a deadlock, which loom reports.
+        assert!(parker.park(epoch, None));
+        assert_eq!(data.load(Ordering::Relaxed), 1);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn model_of_two_wakers_one_ends_the_wait() {
+    loom::model(|| {
+        let parker = ThreadParker::new();
+        let epoch = parker.epoch();
+        let wakers: Vec<_> = (0..2)
+            .map(|_| {
+                let parker = Arc::clone(&parker);
+                thread::spawn(move || parker.end(epoch))
+            })
+            .collect();
+        assert!(parker.park(epoch, None));
+        let ended = wakers.into_iter().map(|waker| waker.join().unwrap()).filter(|ended| *ended);
+        assert_eq!(ended.count(), 1);
+        assert_ne!(parker.epoch(), epoch);
+    });
+}
+
+#[test]
+fn model_a_wake_and_a_deadline_agree_on_who_ended_the_wait() {
+    loom::model(|| {
+        let parker = ThreadParker::new();
+        let epoch = parker.epoch();
+        let waker = {
+            let parker = Arc::clone(&parker);
+            thread::spawn(move || parker.end(epoch))
+        };
+        let woken = parker.park(epoch, at_any_time());
+        assert_eq!(woken, waker.join().unwrap());
+    });
+}
+
+/// The first wait ends by its deadline or by a waker that is late for it; the second waits for its own waker only.
+#[test]
+fn model_a_stale_epoch_never_ends_a_later_wait() {
+    loom::model(|| {
+        let parker = ThreadParker::new();
+        let (first, data) = (parker.epoch(), Arc::new(AtomicUsize::new(0)));
+        let late = {
+            let parker = Arc::clone(&parker);
+            thread::spawn(move || parker.end(first))
+        };
+        let woken = parker.park(first, at_any_time());
+        let second = parker.epoch();
+        let waker = {
+            let (parker, data) = (Arc::clone(&parker), Arc::clone(&data));
+            thread::spawn(move || {
+                // Relaxed: as above.
+                data.store(1, Ordering::Relaxed);
+                assert!(parker.end(second));
+            })
+        };
+        assert!(parker.park(second, None));
+        assert_eq!(data.load(Ordering::Relaxed), 1, "ended by somebody else");
+        assert_eq!(woken, late.join().unwrap());
+        waker.join().unwrap();
+    });
+}
