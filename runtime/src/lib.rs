@@ -2,4 +2,6 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod facade;
+#[cfg(not(greenhub_loom))]
+mod stack;
 mod wait;
