@@ -94,14 +94,12 @@ impl Stack {
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {
-        // SAFETY: a slot lies in a mapping, and no mapping of ours is at address zero.
-        unsafe { StackPointer::new_unchecked(self.slot.base) }
+        self.slot.base()
     }
 
     #[inline]
     fn limit(&self) -> StackPointer {
-        // SAFETY: as above.
-        unsafe { StackPointer::new_unchecked(self.slot.limit) }
+        self.slot.limit()
     }
 }
 

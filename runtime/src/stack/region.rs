@@ -18,6 +18,7 @@ use super::{StackSize, page_size};
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use parking_lot::Mutex;
 use std::io;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{OnceLock, Weak};
@@ -54,14 +55,11 @@ unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
 
-/// One slot of a region: plain numbers. Whoever holds a `Slot` is the only one to hold it; it is not dropped but
-/// passed on, from the depot to a cache to a [`Stack`](super::Stack) and back.
+/// One slot of a region: plain numbers, kept small because caches copy them about. Whoever holds a `Slot` is the only
+/// one to hold it; it is not dropped but passed on, from the depot to a cache to a [`Stack`](super::Stack) and back.
 pub(super) struct Slot {
-    /// Where the stack begins to grow down; the header lies here.
-    pub(super) base: usize,
-    /// The lowest address, where the guard begins.
-    pub(super) limit: usize,
     pub(super) region: NonNull<Region>,
+    index: u32,
     pub(super) size: StackSize,
 }
 
@@ -116,13 +114,8 @@ impl Region {
         // SAFETY: the pool keeps the region alive.
         let this = unsafe { region.as_ref() };
         debug_assert!(index < this.slots);
-        let start = this.start.addr().get();
-        Slot {
-            base: this.layout.base(start, index),
-            limit: this.layout.limit(start, index),
-            region,
-            size: this.size,
-        }
+        // Lossless: a region has at most 64 Ki slots.
+        Slot { region, index: index as u32, size: this.size }
     }
 
     /// Frees the region, or leaves it to the `out` slots that are not home.
@@ -169,6 +162,24 @@ impl Slot {
         unsafe { self.region.as_ref() }
     }
 
+    /// Where the stack begins to grow down; the header lies here.
+    #[inline]
+    pub(super) fn base(&self) -> NonZeroUsize {
+        let region = self.region();
+        let base = region.layout.base(region.start.addr().get(), self.index as usize);
+        // SAFETY: an address inside a mapping, none of which is at address zero.
+        unsafe { NonZeroUsize::new_unchecked(base) }
+    }
+
+    /// The lowest address, where the guard begins.
+    #[inline]
+    pub(super) fn limit(&self) -> NonZeroUsize {
+        let region = self.region();
+        let limit = region.layout.limit(region.start.addr().get(), self.index as usize);
+        // SAFETY: as for the base.
+        unsafe { NonZeroUsize::new_unchecked(limit) }
+    }
+
     /// The pool this slot came from.
     pub(super) fn pool(&self) -> &Weak<StackPool> {
         self.region().pool()
@@ -177,17 +188,16 @@ impl Slot {
     /// Guards a slot that was just cut.
     pub(super) fn install_guard(&self, policy: GuardPolicy, unguarded: bool) -> Result<(), NoStack> {
         let region = self.region();
-        let offset = self.limit - region.start.addr().get();
+        let start = region.start.with_addr(self.limit());
         // SAFETY: the guard lies at the slot's low end, inside the region's mapping; nothing was ever stored there,
         // as a stack uses what is above it.
-        let installed =
-            unsafe { guard::install(region.start.byte_add(offset), region.layout.guard, policy, unguarded)? };
+        let installed = unsafe { guard::install(start, region.layout.guard, policy, unguarded)? };
         if installed == Guard::Mprotect {
             // Relaxed: read only when the region is freed, after everyone let go of it.
             region.mprotect_guards.fetch_add(1, Ordering::Relaxed);
         }
         if under_valgrind() {
-            let lowest = (self.limit + region.layout.guard) as *mut u8;
+            let lowest = start.as_ptr().wrapping_byte_add(region.layout.guard);
             let registration = ValgrindStackRegistration::new(lowest, region.layout.usable());
             region.valgrind.lock().push(registration);
         }
@@ -196,19 +206,19 @@ impl Slot {
 
     /// The word in which the hub names the greenlet that runs here.
     pub(super) fn owner(&self) -> &AtomicPtr<()> {
-        let header = self.region().start.as_ptr().with_addr(self.base).cast::<AtomicPtr<()>>();
+        let header = self.region().start.with_addr(self.base()).cast::<AtomicPtr<()>>();
         // SAFETY: the header lies at the base, inside the mapping, aligned to 16 bytes, above all frames; it starts
         // as zero, which is null, and is only ever used as this atomic. The slot keeps the region mapped.
-        unsafe { &*header }
+        unsafe { header.as_ref() }
     }
 
     /// Gives the memory of an unused slot back to the system, with or without its top page, the one page that the
     /// next greenlet is sure to touch. The guard stays.
     pub(super) fn release_memory(&self, keep_top_page: bool) {
         let region = self.region();
-        let top_page = self.base & !(page_size() - 1);
-        let low = self.limit + region.layout.guard;
-        let high = if keep_top_page { top_page } else { self.limit + region.layout.stride };
+        let top_page = self.base().get() & !(page_size() - 1);
+        let low = self.limit().get() + region.layout.guard;
+        let high = if keep_top_page { top_page } else { self.limit().get() + region.layout.stride };
         let start = region.start.as_ptr().with_addr(low);
         // SAFETY: the holder of the slot is the only one to use this memory, and it holds no frames now. The owner
         // word may fall back to null with its page, as an unused slot has no owner.

@@ -162,15 +162,36 @@ fn no_stack_is_handed_out_twice() {
 fn at_the_configured_limit_a_stack_given_back_serves_another_hub() {
     let mut first = new_cache(StackConfig { max_stacks: Some(2), ..StackConfig::default() });
     let mut second = StackCache::new(Arc::clone(first.pool()));
-    let (one, _two) = (first.take(small()).unwrap(), first.take(StackSize::DEFAULT).unwrap());
+    let (one, two) = (first.take(small()).unwrap(), first.take(StackSize::DEFAULT).unwrap());
+    first.give(one);
+    // Of another size than the one given back: the limit is on stacks in use.
+    let three = second.take(StackSize::DEFAULT).unwrap();
     let refused = second.take(small()).err().expect("the limit holds");
     assert_eq!(refused.to_string(), "all 2 stacks that this runtime may have are in use");
     assert!(first.pool().is_short());
-    first.give(one);
-    // Of another size than the one given back: the limit is on stacks in use.
-    let _three = second.take(StackSize::DEFAULT).unwrap();
+    first.give(two);
+    second.give(three);
+    let _four = second.take(small()).unwrap();
     assert!(!first.pool().is_short());
-    assert!(first.take(small()).is_err());
+}
+
+#[test]
+fn when_stacks_run_short_hubs_give_up_what_they_keep() {
+    const NAME: &str = "stack::tests::when_stacks_run_short_hubs_give_up_what_they_keep";
+    if child_part().is_none() {
+        return expect_child_to_pass(NAME, &[("GREENHUB_TEST_MAX_MAP_COUNT", "1064")]);
+    }
+    let mut first = new_cache(StackConfig { guards: GuardPolicy::Mprotect, ..StackConfig::default() });
+    let mut second = StackCache::new(Arc::clone(first.pool()));
+    let mut stacks: Vec<Stack> = (0..20).map(|_| first.take(small()).unwrap()).collect();
+    stacks.drain(10..).for_each(|stack| first.give(stack));
+    assert!(second.take(small()).is_err(), "the first hub keeps ten");
+    first.give(stacks.pop().unwrap());
+    stacks.extend((0..11).map(|_| second.take(small()).unwrap()));
+    stacks.drain(..5).for_each(|stack| first.give(stack));
+    assert!(second.take(small()).is_err(), "the first hub keeps five");
+    first.trim();
+    stacks.extend((0..5).map(|_| second.take(small()).unwrap()));
 }
 
 #[test]
@@ -367,4 +388,18 @@ fn runtimes_that_come_and_go_leave_no_mapping() {
     (0..200).for_each(|_| come_and_go());
     assert!(space() < before + (16 << 20));
     assert_eq!(leaked_regions(), 0);
+}
+#[test]
+#[ignore = "needs 5 GB of memory"]
+fn a_million_stacks_with_guards_cost_a_page_each() {
+    const STACKS: usize = 1_000_000;
+    assert!(guard::marks_work(), "not on this kernel");
+    let mut cache = new_cache(StackConfig::default());
+    let before = mappings().len();
+    let stacks: Vec<Stack> = (0..STACKS).map(|_| cache.take(small()).unwrap()).collect();
+    stacks.iter().for_each(touch);
+    assert!(mappings().len() - before < 200);
+    assert!(stacks.iter().step_by(999).all(|stack| resident_pages(stack) == 1));
+    stacks.into_iter().for_each(|stack| cache.give(stack));
+    assert_eq!(cache.pool().counts(), StackCounts { in_use: 0, cached: STACKS });
 }
