@@ -403,3 +403,23 @@ fn a_million_stacks_with_guards_cost_a_page_each() {
     stacks.into_iter().for_each(|stack| cache.give(stack));
     assert_eq!(cache.pool().counts(), StackCounts { in_use: 0, cached: STACKS });
 }
+
+#[test]
+fn locked_memory_gets_protected_guards() {
+    const NAME: &str = "stack::tests::locked_memory_gets_protected_guards";
+    if child_part().is_none() {
+        return expect_child_to_pass(NAME, &[]);
+    }
+    // The probe sees memory that is not locked yet.
+    let _probed = guard::marks_work();
+    // SAFETY: locks what this process maps from now on.
+    if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
+        println!("not allowed here");
+        return;
+    }
+    let before = mappings().len();
+    let mut cache = new_cache(StackConfig::default());
+    let stacks: Vec<Stack> = (0..50).map(|_| cache.take(small()).unwrap()).collect();
+    assert!(mappings().len() - before >= 100);
+    stacks.iter().for_each(touch);
+}
