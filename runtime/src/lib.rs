@@ -9,6 +9,7 @@ mod ids;
 mod monitor;
 mod reactor;
 pub mod runtime;
+#[cfg(not(greenhub_loom))]
 mod stack;
 pub mod time;
 mod timer;

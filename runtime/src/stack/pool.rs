@@ -1,0 +1,345 @@
+//! [`StackPool`]: all stacks of one runtime; regions, and the depot that the hubs' caches exchange with.
+//!
+//! Each size class has its own depot behind a short lock, taken once per batch. The depot has two lists. *Warm*
+//! stacks have their memory, so that a burst of greenlets that comes again costs no system call. *Cold* ones have
+//! given theirs back. A stack goes cold when the warm list is full, or when [`StackPool::trim`] finds that it was not
+//! needed for a while. The slots of a class come from regions, each twice as large as the last, from 64 MiB to 64 Ki
+//! slots: a small program reserves little, and a million stacks take some twenty mappings.
+//!
+//! Dropping the pool unmaps every region no stack of which is still out; see [`region`](super::region).
+
+use super::error::NoStack;
+use super::guard::GuardPolicy;
+use super::layout::SlotLayout;
+use super::region::{Region, Slot};
+use super::size::CLASSES;
+use super::{Stack, StackSize};
+use parking_lot::Mutex;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// The bytes of a class's first region; each further one is twice as large.
+const FIRST_REGION: usize = 64 * 1024 * 1024;
+/// No region is larger than this many slots, nor than so many bytes (which matters to large classes).
+const MOST_SLOTS: usize = 64 * 1024;
+const MOST_BYTES: usize = 64 * 1024 * 1024 * 1024;
+
+/// How many unused stacks of a class keep their memory between two trims. A guess: 4 MiB of top pages. More would
+/// save large bursts some system calls (1 µs a stack) and keep more memory after them.
+const WARM: usize = if cfg!(test) { 64 } else { 1024 };
+
+/// What a stack must have gone unused for before a trim takes its memory.
+pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a runtime's stacks are to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackConfig {
+    /// The size of a stack when a greenlet asks for none.
+    pub(crate) default_size: StackSize,
+    /// Whether stacks may go without a guard when no guard is to be had. An overflow of such a stack writes over
+    /// another greenlet's, so whoever sets this vouches that no greenlet overflows.
+    pub(crate) unguarded: bool,
+    /// How many stacks may be in use at once.
+    pub(crate) max_stacks: Option<usize>,
+    /// How guards are made.
+    pub(crate) guards: GuardPolicy,
+}
+
+impl Default for StackConfig {
+    fn default() -> StackConfig {
+        StackConfig {
+            default_size: StackSize::DEFAULT,
+            unguarded: false,
+            max_stacks: None,
+            guards: GuardPolicy::Best,
+        }
+    }
+}
+
+/// A runtime's stacks, counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct StackCounts {
+    /// On which a greenlet runs or waits.
+    pub(crate) in_use: usize,
+    /// Kept for the next greenlet, in caches and depot.
+    pub(crate) cached: usize,
+}
+
+/// All stacks of one runtime. Shared by its hubs.
+pub(crate) struct StackPool {
+    config: StackConfig,
+    classes: [Mutex<Depot>; CLASSES],
+    /// Slots outside the depots: in caches and in use.
+    out: AtomicUsize,
+    /// Slots in the depots.
+    stored: AtomicUsize,
+    /// Set when a stack was refused: caches then give stacks back to the depot at once, where whoever waits finds
+    /// them. Cleared when the depot can serve again.
+    short: Apart<AtomicBool>,
+    /// How many stacks each cache holds, written by its owner only.
+    caches: Mutex<Vec<Weak<AtomicUsize>>>,
+}
+
+/// On cache lines of its own: read for each stack given back, while what lies around it is written by all hubs.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// The unused stacks of one class, and the regions they came from.
+struct Depot {
+    warm: Vec<Slot>,
+    cold: Vec<Slot>,
+    /// Cut, but without a guard, as none was to be had at the time.
+    bare: Vec<Slot>,
+    regions: Vec<CutRegion>,
+    /// The least that `warm` held since the last trim: so many were not needed.
+    least_warm: usize,
+    trimmed_at: Instant,
+}
+
+struct CutRegion {
+    region: NonNull<Region>,
+    slots: usize,
+    /// How many slots were cut from it; the next one has this index.
+    cut: usize,
+}
+
+// SAFETY: regions are `Sync`, and the pointers are only followed while this list keeps them alive.
+unsafe impl Send for CutRegion {}
+
+impl StackPool {
+    /// An empty pool. Nothing is reserved before the first stack is taken.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a limit of no stacks at all.
+    pub(crate) fn new(config: StackConfig) -> io::Result<Arc<StackPool>> {
+        if config.max_stacks == Some(0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a runtime needs at least one stack"));
+        }
+        Ok(Arc::new(StackPool {
+            config,
+            classes: std::array::from_fn(|_| Mutex::new(Depot::new())),
+            out: AtomicUsize::new(0),
+            stored: AtomicUsize::new(0),
+            short: Apart(AtomicBool::new(false)),
+            caches: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// How this pool was configured.
+    pub(crate) fn config(&self) -> &StackConfig {
+        &self.config
+    }
+
+    /// Counts the stacks. The numbers are read one after the other, so they fit together only when nothing moves.
+    pub(crate) fn counts(&self) -> StackCounts {
+        let in_caches: usize =
+            self.caches.lock().iter().filter_map(Weak::upgrade).map(|held| held.load(Relaxed)).sum();
+        StackCounts {
+            in_use: self.out.load(Relaxed).saturating_sub(in_caches),
+            cached: in_caches + self.stored.load(Relaxed),
+        }
+    }
+
+    /// Whether a stack was refused and none has been handed out by the depot since. While this holds, each
+    /// stack given back is at once within reach of every hub, so this is the moment to try again.
+    pub(crate) fn is_short(&self) -> bool {
+        // Relaxed: a hint. A hub that is refused tries again later on its own; it does not rely on being told.
+        self.short.0.load(Relaxed)
+    }
+
+    /// A counter for a new cache.
+    pub(super) fn register_cache(&self) -> Arc<AtomicUsize> {
+        let held = Arc::new(AtomicUsize::new(0));
+        let mut caches = self.caches.lock();
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(Arc::downgrade(&held));
+        held
+    }
+
+    /// Moves up to `most` unused stacks into `shelf`, most recently used last; if there is none, makes one.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        size: StackSize,
+        shelf: &mut Vec<Slot>,
+        most: usize,
+    ) -> Result<(), NoStack> {
+        // Counted before it is taken, so that the limit is exact: if there is one, `most` is 1. Relaxed, as all
+        // counts here: the slots themselves come through the lock.
+        let out = self.out.fetch_add(1, Relaxed);
+        let taken = match self.config.max_stacks {
+            Some(limit) if out >= limit => Err(NoStack::configured(limit)),
+            _ => self.take_or_make(size, shelf, most),
+        };
+        match taken {
+            Ok(taken) => {
+                self.out.fetch_add(taken - 1, Relaxed);
+                if self.is_short() {
+                    self.short.0.store(false, Relaxed);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.out.fetch_sub(1, Relaxed);
+                self.short.0.store(true, Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns how many stacks it put into `shelf`: at least one.
+    fn take_or_make(
+        self: &Arc<Self>,
+        size: StackSize,
+        shelf: &mut Vec<Slot>,
+        most: usize,
+    ) -> Result<usize, NoStack> {
+        let mut depot = self.classes[size.class()].lock();
+        let taken = depot.take(shelf, most);
+        if taken > 0 {
+            drop(depot);
+            self.stored.fetch_sub(taken, Relaxed);
+            return Ok(taken);
+        }
+        let slot = depot.cut(size, Arc::downgrade(self))?;
+        drop(depot);
+        // A system call, so without the lock.
+        if let Err(error) = slot.install_guard(self.config.guards, self.config.unguarded) {
+            self.classes[size.class()].lock().bare.push(slot);
+            return Err(error);
+        }
+        shelf.push(slot);
+        Ok(1)
+    }
+
+    /// Takes unused stacks of one class back; those given first are taken again last.
+    pub(super) fn give(&self, size: StackSize, slots: impl ExactSizeIterator<Item = Slot>) {
+        let count = slots.len();
+        self.stored.fetch_add(count, Relaxed);
+        self.out.fetch_sub(count, Relaxed);
+        let mut depot = self.classes[size.class()].lock();
+        let (mut slots, room) = (slots, WARM.saturating_sub(depot.warm.len()));
+        depot.warm.extend(slots.by_ref().take(room));
+        drop(depot);
+        if slots.len() == 0 {
+            return;
+        }
+        // System calls, so without the lock.
+        let cold: Vec<Slot> = slots.inspect(|slot| slot.release_memory(false)).collect();
+        self.classes[size.class()].lock().cold.extend(cold);
+    }
+
+    /// Takes back a stack that was dropped rather than given to a cache.
+    pub(super) fn give_dropped(&self, slot: Slot) {
+        self.give(slot.size, std::iter::once(slot));
+    }
+
+    /// Gives the memory of depot stacks that were not needed since the last trim back to the system, if that was at
+    /// least [`TRIM_INTERVAL`] before `now`.
+    pub(super) fn trim(&self, now: Instant) {
+        for class in &self.classes {
+            let Some(mut depot) = class.try_lock() else { continue };
+            let unneeded = depot.take_unneeded(now);
+            drop(depot);
+            if !unneeded.is_empty() {
+                unneeded.iter().for_each(|slot| slot.release_memory(false));
+                class.lock().cold.extend(unneeded);
+            }
+        }
+    }
+}
+
+impl Drop for StackPool {
+    fn drop(&mut self) {
+        // The caches hold the pool, so they are gone and their stacks are here.
+        for class in &mut self.classes {
+            let depot = class.get_mut();
+            let mut home: Vec<NonNull<Region>> = [&depot.warm, &depot.cold, &depot.bare]
+                .into_iter()
+                .flat_map(|list| list.iter().map(|slot| slot.region))
+                .collect();
+            home.sort_unstable();
+            for CutRegion { region, cut, .. } in depot.regions.drain(..) {
+                let first = home.partition_point(|&other| other < region);
+                let past = home.partition_point(|&other| other <= region);
+                // SAFETY: this is the pool and it is going: it calls this once for each region, and forgets the
+                // returned slots with its lists.
+                unsafe { Region::abandon(region, cut - (past - first)) };
+            }
+        }
+    }
+}
+
+impl Depot {
+    fn new() -> Depot {
+        Depot {
+            warm: Vec::new(),
+            cold: Vec::new(),
+            bare: Vec::new(),
+            regions: Vec::new(),
+            least_warm: 0,
+            trimmed_at: Instant::now(),
+        }
+    }
+
+    /// Moves up to `most` slots into `shelf`, cold ones first, so that the next to be used is warm.
+    fn take(&mut self, shelf: &mut Vec<Slot>, most: usize) -> usize {
+        let warm = most.min(self.warm.len());
+        // A cold stack saves nothing by waiting in a cache: it is taken only when it is needed at once.
+        let cold = if warm == 0 { self.cold.len().min(1) } else { 0 };
+        shelf.extend(self.cold.drain(self.cold.len() - cold..));
+        shelf.extend(self.warm.drain(self.warm.len() - warm..));
+        self.least_warm = self.least_warm.min(self.warm.len());
+        warm + cold
+    }
+
+    /// A slot that needs a guard yet.
+    fn cut(&mut self, size: StackSize, pool: Weak<StackPool>) -> Result<Slot, NoStack> {
+        if let Some(slot) = self.bare.pop() {
+            return Ok(slot);
+        }
+        if self.regions.last().is_none_or(|last| last.cut == last.slots) {
+            let stride = SlotLayout::new(size).stride;
+            let wanted = match self.regions.last() {
+                None => FIRST_REGION / stride,
+                Some(last) => last.slots * 2,
+            };
+            let wanted = wanted.min(MOST_SLOTS).min(MOST_BYTES / stride).max(1);
+            let region = Region::reserve(size, wanted, pool)?;
+            // SAFETY: just reserved.
+            let slots = unsafe { region.as_ref() }.slots();
+            self.regions.push(CutRegion { region, slots, cut: 0 });
+        }
+        let Some(last) = self.regions.last_mut() else { unreachable!("one was just added") };
+        let index = last.cut;
+        last.cut += 1;
+        // SAFETY: this is the region's pool, and the count makes each index come once.
+        Ok(unsafe { Region::cut(last.region, index) })
+    }
+
+    /// The warm slots that nobody took since the last trim; none if that was too short a time ago.
+    fn take_unneeded(&mut self, now: Instant) -> Vec<Slot> {
+        if now.saturating_duration_since(self.trimmed_at) < TRIM_INTERVAL {
+            return Vec::new();
+        }
+        self.trimmed_at = now;
+        let unneeded = self.warm.drain(..self.least_warm.min(self.warm.len())).collect();
+        self.least_warm = self.warm.len();
+        unneeded
+    }
+}
+
+impl Drop for Stack {
+    /// Sends a stack that was not given to a cache to its pool, or, if that is gone, ends its slot.
+    fn drop(&mut self) {
+        // SAFETY: the stack is not used after its drop, so its slot is read out once.
+        let slot = unsafe { std::mem::ManuallyDrop::take(&mut self.slot) };
+        match slot.pool().upgrade() {
+            Some(pool) => pool.give_dropped(slot),
+            None => slot.abandon(),
+        }
+    }
+}
