@@ -35,3 +35,5 @@ pub(crate) use poller::Reactor;
 #[cfg(not(greenhub_loom))]
 pub(crate) use registration::{Patience, Registration};
 pub(crate) use source::Direction;
+#[cfg(not(greenhub_loom))]
+pub(crate) use thread_wait::is_ready_now;
