@@ -7,7 +7,7 @@
 //! the descriptor. So on a stream or datagram socket that flag stays what the user set by `set_nonblocking`, and a
 //! conversion to std has nothing to put back. Listeners are the exception, see `accept`.
 
-use crate::reactor::{Direction, Patience, Registration};
+use crate::reactor::{Direction, Patience, Registration, is_shut_for_reading};
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -156,6 +156,27 @@ impl<S: AsFd> Socket<S> {
     ) -> io::Result<usize> {
         let fd = self.fd();
         self.registration.read_stream(fd, wanted, self.patience(Direction::Read), what, || call(fd))
+    }
+
+    /// Receives a datagram. `at_end` is the answer once the socket was shut down for reading: a blocking call then
+    /// returns nothing, but a non-blocking one goes on saying `WouldBlock`, so after a wake in vain we ask.
+    pub(super) fn receive<T>(
+        &self,
+        what: &'static str,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        at_end: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut tried = false;
+        self.io(Direction::Read, what, |fd| match call(fd) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if std::mem::replace(&mut tried, true) && is_shut_for_reading(fd)? {
+                    // What came before the shutdown comes first.
+                    return call(fd).or_else(|_still_nothing| at_end());
+                }
+                Err(error)
+            }
+            received => received,
+        })
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

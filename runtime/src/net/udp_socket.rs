@@ -7,6 +7,7 @@ use crate::reactor::Direction;
 use socket2::SockAddr;
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
 
 /// A UDP socket: [`std::net::UdpSocket`] for greenlets.
 ///
@@ -50,7 +51,8 @@ impl UdpSocket {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when time is up, and those of the system call.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.io(Direction::Read, "UdpSocket::recv_from", |fd| with_sender(transfer::recv_from(fd, buffer)?))
+        let call = |fd: BorrowedFd<'_>| with_sender(transfer::recv_from(fd, buffer)?);
+        self.0.receive("UdpSocket::recv_from", call, || Err(no_sender()))
     }
 
     /// Like [`recv_from`](Self::recv_from), and leaves the datagram there.
@@ -59,7 +61,8 @@ impl UdpSocket {
     ///
     /// Those of [`recv_from`](Self::recv_from).
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.io(Direction::Read, "UdpSocket::peek_from", |fd| with_sender(transfer::peek_from(fd, buffer)?))
+        let call = |fd: BorrowedFd<'_>| with_sender(transfer::peek_from(fd, buffer)?);
+        self.0.receive("UdpSocket::peek_from", call, || Err(no_sender()))
     }
 
     /// Sends a datagram to the first of these addresses.
@@ -81,7 +84,7 @@ impl UdpSocket {
     ///
     /// Those of [`recv_from`](Self::recv_from); also an answer that says the peer's port is closed.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "UdpSocket::recv", |fd| transfer::recv(fd, buffer))
+        self.0.receive("UdpSocket::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
     }
 
     /// Like [`recv`](Self::recv), and leaves the datagram there.
@@ -90,7 +93,7 @@ impl UdpSocket {
     ///
     /// Those of [`recv`](Self::recv).
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "UdpSocket::peek", |fd| transfer::peek(fd, buffer))
+        self.0.receive("UdpSocket::peek", |fd| transfer::peek(fd, buffer), || Ok(0))
     }
 
     /// Sends a datagram to the peer set with [`connect`](Self::connect).
@@ -154,7 +157,9 @@ impl UdpSocket {
 conversions!(UdpSocket, net::UdpSocket);
 
 fn with_sender((length, sender): (usize, SockAddr)) -> io::Result<(usize, SocketAddr)> {
-    let sender = sender.as_socket();
-    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "the sender has no internet address");
-    Ok((length, sender.ok_or_else(unknown)?))
+    Ok((length, sender.as_socket().ok_or_else(no_sender)?))
+}
+
+fn no_sender() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the sender has no internet address")
 }

@@ -6,6 +6,7 @@ use crate::reactor::{Direction, Patience, caller};
 use socket2::SockAddr;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -78,10 +79,12 @@ impl UnixDatagram {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when time is up, and those of the system call.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.io(Direction::Read, "UnixDatagram::recv_from", |fd| {
+        let call = |fd: BorrowedFd<'_>| {
             let (length, sender) = transfer::recv_from(fd, buffer)?;
             Ok((length, unix_address::to_std(&sender)?))
-        })
+        };
+        let unnamed = || SocketAddr::from_pathname("");
+        self.0.receive("UnixDatagram::recv_from", call, || Ok((0, unnamed()?)))
     }
 
     /// Waits for a datagram.
@@ -90,7 +93,7 @@ impl UnixDatagram {
     ///
     /// Those of [`recv_from`](Self::recv_from).
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "UnixDatagram::recv", |fd| transfer::recv(fd, buffer))
+        self.0.receive("UnixDatagram::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
     }
 
     /// Sends a datagram to the socket at a path. Waits while its queue is full.

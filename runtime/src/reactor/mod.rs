@@ -36,4 +36,4 @@ pub(crate) use poller::Reactor;
 pub(crate) use registration::{Patience, Registration};
 pub(crate) use source::Direction;
 #[cfg(not(greenhub_loom))]
-pub(crate) use thread_wait::is_ready_now;
+pub(crate) use thread_wait::{is_ready_now, is_shut_for_reading};

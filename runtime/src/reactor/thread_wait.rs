@@ -41,6 +41,13 @@ pub(crate) fn is_ready_now(fd: BorrowedFd<'_>, direction: Direction) -> io::Resu
     Ok(wait(fd, direction, Some(Instant::now()))? == Awaited::Woken)
 }
 
+/// Whether nothing will come any more: the peer has finished, or this end was shut down for reading.
+pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    ppoll(&mut polled, Some(Duration::ZERO))?;
+    Ok(polled.revents & libc::POLLRDHUP != 0)
+}
+
 /// `ppoll` on one descriptor: whether it is ready, or the timeout passed first.
 pub(super) fn ppoll(polled: &mut libc::pollfd, timeout: Option<Duration>) -> io::Result<bool> {
     let timeout = timeout.map(|timeout| libc::timespec {
