@@ -1,0 +1,34 @@
+//! What the reactor asks about whoever calls it: which hub it runs on, and how it steps aside or sleeps.
+//!
+//! The rest of the crate answers; a plain OS thread has no reactor, yields to no one and sleeps in the kernel.
+
+use super::Reactor;
+use crate::facade::Arc;
+use std::time::{Duration, Instant};
+
+/// The reactor of the hub the caller runs on right now; `None` on a plain OS thread. Asked anew after each wait, for a
+/// greenlet may have moved.
+pub(super) fn current_reactor() -> Option<Arc<Reactor>> {
+    #[cfg(test)]
+    return super::testing::current_reactor();
+    #[cfg(not(test))]
+    None
+}
+
+/// Whether `reactor` is the one of the caller's hub.
+pub(super) fn is_current(reactor: &Arc<Reactor>) -> bool {
+    current_reactor().is_some_and(|current| Arc::ptr_eq(&current, reactor))
+}
+
+/// Lets the other greenlets of the hub run, after many calls in a row that did not have to wait.
+pub(super) fn yield_budget() {}
+
+/// The sooner of a call's own deadline and those of the timeouts around it.
+pub(super) fn effective_deadline(own: Option<Instant>) -> Option<Instant> {
+    own
+}
+
+/// Sleeps where there is nothing to wait on but time.
+pub(crate) fn sleep(duration: Duration) {
+    std::thread::sleep(duration);
+}

@@ -1,0 +1,39 @@
+//! The reactor: what tells greenlets that a descriptor is ready.
+//!
+//! Each hub owns one [`Reactor`]: a `mio::Poll` (one epoll), a slab of the [`Source`]s registered with it, and a
+//! waker. The hub polls it between greenlets and sleeps in it; nobody shares an epoll, so nobody wakes a herd.
+//!
+//! - A net object owns a [`Registration`]. It registers with a hub's reactor the first time a call on it would
+//!   block, there where the caller is, and moves when its callers turn out to live elsewhere.
+//! - Polling finds what became ready, looks the tokens up under the slab's lock, releases it, and only then sets the
+//!   sources and wakes. No user code runs in here.
+//! - The `Poll` sits behind a mutex that is held while polling and never while a greenlet runs. So when a greenlet
+//!   keeps its hub from polling, another hub or the monitor may [`try_poll`](Reactor::try_poll) in its place.
+//! - [`close`](Reactor::close) ends it: everyone is woken, finds the reactor closed, and registers anew elsewhere. A
+//!   socket outlives its runtime.
+//!
+//! Plain OS threads have no reactor; they wait in poll(2) (`thread_wait`).
+
+#[cfg(not(greenhub_loom))]
+pub(crate) mod caller;
+#[cfg(not(greenhub_loom))]
+mod poller;
+#[cfg(not(greenhub_loom))]
+mod registration;
+#[cfg(not(greenhub_loom))]
+mod slab;
+mod source;
+#[cfg(all(test, not(greenhub_loom)))]
+pub(crate) mod testing;
+#[cfg(all(test, not(greenhub_loom)))]
+mod tests;
+#[cfg(not(greenhub_loom))]
+mod thread_wait;
+
+#[cfg(not(greenhub_loom))]
+pub(crate) use poller::Reactor;
+#[cfg(not(greenhub_loom))]
+pub(crate) use registration::{Patience, Registration};
+pub(crate) use source::Direction;
+#[cfg(not(greenhub_loom))]
+pub(crate) use thread_wait::{is_ready_now, is_shut_for_reading};

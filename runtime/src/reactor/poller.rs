@@ -1,0 +1,191 @@
+//! [`Reactor`]: one hub's event queue.
+
+use super::slab::Slab;
+use super::source::{Readiness, Source};
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::{Arc, Mutex};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+/// The token of the reactor's own eventfd; the slab never gives it out.
+const WAKER: Token = Token(usize::MAX);
+
+/// How many events one system call fetches. What is left is fetched by the next call, so this bounds how long one
+/// poll keeps a hub from its greenlets; a guess that the fan-in benchmark may change.
+const EVENTS_PER_POLL: usize = 256;
+
+/// One hub's event queue, see the module's page.
+pub(crate) struct Reactor {
+    poll: Mutex<Polling>,
+    registry: Registry,
+    waker: Waker,
+    slab: Mutex<Slab>,
+    waiters: AtomicUsize,
+}
+
+/// What polling needs; held by whoever polls.
+struct Polling {
+    poll: Poll,
+    events: Events,
+    /// Kept for its memory: the sources found by the poll in progress.
+    ready: Vec<(Arc<Source>, Readiness)>,
+}
+
+impl Reactor {
+    /// A reactor with nothing registered.
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, WAKER)?;
+        let events = Events::with_capacity(EVENTS_PER_POLL);
+        Ok(Arc::new(Self {
+            poll: Mutex::new(Polling { poll, events, ready: Vec::new() }),
+            registry,
+            waker,
+            slab: Mutex::new(Slab::default()),
+            waiters: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Waits until something is ready, somebody calls [`wake`](Self::wake) or `timeout` has passed (`None`: no limit;
+    /// zero: only looks), and wakes whoever waited for what is ready. Returns how many descriptors had news; 0 also
+    /// when a signal cut the wait short.
+    ///
+    /// Never late by mio's rounding to whole milliseconds: an exact timeout is slept in `ppoll` on the event queue's
+    /// descriptor, which leaves the events in the queue, and then fetched with a zero timeout.
+    pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        self.poll.lock().poll(timeout, &self.slab)
+    }
+
+    /// Looks for events on behalf of a hub that is kept from polling. `None` if it is polling right now.
+    pub(crate) fn try_poll(&self) -> Option<io::Result<usize>> {
+        Some(self.poll.try_lock()?.poll(Some(Duration::ZERO), &self.slab))
+    }
+
+    /// Ends the poll in progress, or the next one, at once.
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
+    /// How many descriptors are registered.
+    pub(crate) fn registrations(&self) -> usize {
+        self.slab.lock().len()
+    }
+
+    /// How many callers wait for a descriptor registered here. Those just woken count until they run.
+    pub(crate) fn waiters(&self) -> usize {
+        // Relaxed: a statistic; the deadlock check reads it on the hub that has just run its greenlets.
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    /// Ends the reactor: takes no further registration, drops those it has, and wakes every waiter, so that each
+    /// registers its descriptor elsewhere.
+    pub(crate) fn close(&self) {
+        let sources = self.slab.lock().close();
+        for source in sources {
+            source.set(Readiness::READ.and(Readiness::WRITE));
+        }
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.slab.lock().is_closed()
+    }
+
+    /// Registers a descriptor; its readiness as of now is reported by the next poll. `Ok(None)`: closed, or full.
+    pub(super) fn register(&self, fd: RawFd, source: &Arc<Source>) -> io::Result<Option<Token>> {
+        let Some(token) = self.slab.lock().insert(source.clone()) else {
+            return Ok(None);
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Urgent data must be seen coming, for a read stops short in front of it.
+        #[cfg(target_os = "linux")]
+        let interest = interest | Interest::PRIORITY;
+        if let Err(error) = self.registry.register(&mut SourceFd(&fd), token, interest) {
+            self.slab.lock().remove(token);
+            return Err(error);
+        }
+        Ok(Some(token))
+    }
+
+    /// Undoes [`register`](Self::register). The descriptor must still be open.
+    pub(super) fn deregister(&self, fd: RawFd, token: Token) {
+        // Fails only if somebody closed the descriptor behind its owner's back. There is nothing to undo then: the
+        // kernel has dropped it from the queue, or what a duplicate of it still reports carries a token without
+        // meaning.
+        let _closed_behind_our_back = self.registry.deregister(&mut SourceFd(&fd));
+        self.slab.lock().remove(token);
+    }
+
+    /// Counts the caller among the [`waiters`](Self::waiters) until the guard goes.
+    pub(super) fn count_waiter(&self) -> impl Drop + '_ {
+        struct Counted<'a>(&'a AtomicUsize);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        // Relaxed, here and above: see `waiters`.
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.waiters)
+    }
+}
+
+impl Polling {
+    fn poll(&mut self, timeout: Option<Duration>, slab: &Mutex<Slab>) -> io::Result<usize> {
+        match self.fetch(timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        {
+            let slab = slab.lock();
+            let named = self.events.iter().filter(|event| event.token() != WAKER);
+            self.ready
+                .extend(named.filter_map(|event| Some((slab.get(event.token())?.clone(), said(event)))));
+        }
+        let count = self.ready.len();
+        for (source, readiness) in self.ready.drain(..) {
+            source.set(readiness);
+        }
+        Ok(count)
+    }
+
+    fn fetch(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(exact) = timeout
+            && exact.subsec_nanos() % 1_000_000 != 0
+        {
+            sleep_until_readable(self.poll.as_raw_fd(), exact)?;
+            return self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        }
+        self.poll.poll(&mut self.events, timeout)
+    }
+}
+
+/// Sleeps to the nanosecond, or until the event queue has something.
+#[cfg(target_os = "linux")]
+fn sleep_until_readable(queue: RawFd, timeout: Duration) -> io::Result<()> {
+    let mut queue = libc::pollfd { fd: queue, events: libc::POLLIN, revents: 0 };
+    super::thread_wait::ppoll(&mut queue, Some(timeout)).map(drop)
+}
+
+/// What an event says. An error makes both directions ready, for either call may be the one that fetches it.
+fn said(event: &mio::event::Event) -> Readiness {
+    let mut said = Readiness::NONE;
+    let error = event.is_error();
+    if event.is_read_closed() || event.is_priority() || error {
+        said = said.and(Readiness::READ).and(Readiness::READ_CLOSED);
+    } else if event.is_readable() {
+        said = said.and(Readiness::READ);
+    }
+    if event.is_write_closed() || error {
+        said = said.and(Readiness::WRITE).and(Readiness::WRITE_CLOSED);
+    } else if event.is_writable() {
+        said = said.and(Readiness::WRITE);
+    }
+    said
+}
