@@ -90,12 +90,12 @@ pub(crate) struct Fiber {
     pub(crate) locals: Locals,
 }
 
-/// What it waits for, for reports: written by the greenlet before it parks, read by anybody at any time. Torn reads
-/// of a wait that just changed are possible and harmless.
+/// What it waits for, for reports: written by the greenlet before it parks. Readers bracket their look with two looks
+/// at the state word: parked in the same epoch before and after, so nothing was written between (a sequence lock).
 #[derive(Default)]
 pub(crate) struct WaitReport {
-    /// Address of a `&'static &'static str`-like table entry, or null when it does not wait.
-    what: AtomicPtr<&'static str>,
+    what: AtomicPtr<u8>,
+    what_length: AtomicUsize,
     object: AtomicUsize,
     /// Coarse nanoseconds of the runtime's clock.
     since: AtomicU64,
@@ -374,8 +374,9 @@ unsafe fn dealloc<F, T>(header: NonNull<Header>) {
 impl WaitReport {
     /// The greenlet is about to wait.
     pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
-        // Relaxed throughout: a report, ordered with nothing.
-        self.what.store(std::ptr::from_ref(reason.what).cast_mut(), Ordering::Relaxed);
+        // Relaxed throughout: published by the Release of `commit_park`.
+        self.what.store(reason.what.as_ptr().cast_mut(), Ordering::Relaxed);
+        self.what_length.store(reason.what.len(), Ordering::Relaxed);
         self.object.store(reason.object, Ordering::Relaxed);
         self.since.store(since, Ordering::Relaxed);
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());

@@ -12,6 +12,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -58,6 +59,18 @@ impl<T> JoinHandle<T> {
     /// A [`JoinError`] if it panicked, was killed, or could not be given a stack.
     pub fn join(self) -> Result<T, JoinError> {
         wait_for(self.header(), None);
+        self.take()
+    }
+
+    /// As [`JoinHandle::join`] for a greenlet that was lent something: returns or unwinds only when it has ended. Who is
+    /// interrupted meanwhile kills it first.
+    pub(crate) fn join_to_the_end(self) -> Result<T, JoinError> {
+        let waited = catch_unwind(AssertUnwindSafe(|| wait_for(self.header(), None)));
+        if let Err(payload) = waited {
+            self.kill();
+            wait_with(self.header(), None, Interrupts::Kept);
+            super::unwind::resume_unwind(payload);
+        }
         self.take()
     }
 
@@ -231,7 +244,7 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
             tried_to_claim = true;
             claim(header);
         }
-        let mut reason = Reason::new(&"JoinHandle::join", header.as_ptr().addr().get());
+        let mut reason = Reason::new("JoinHandle::join", &**header);
         reason.holder = Some(running_id);
         let ended = park(&waiter, deadline, interrupts, reason);
         if ended == Ended::Woken {

@@ -82,8 +82,7 @@ impl<T: 'static> LocalKey<T> {
             let value: Rc<dyn Any> = Rc::new((self.init)());
             match current::greenlet() {
                 Some(greenlet) => greenlet.fiber.locals.insert(key, value.clone()),
-                None => OF_THREAD
-                    .with_borrow_mut(|locals| locals.push(Local { key, value: value.clone() })),
+                None => OF_THREAD.with_borrow_mut(|locals| locals.push(Local { key, value: value.clone() })),
             }
             value
         });

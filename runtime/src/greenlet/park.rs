@@ -17,9 +17,6 @@ use std::time::{Duration, Instant};
 /// thread-local before is valid after (invariant 4).
 #[inline]
 fn switch(greenlet: Running, after: After) {
-    if greenlet.fiber.masks.may_not_switch() {
-        refuse_to_switch(greenlet);
-    }
     let held = unwind::before_switch(greenlet);
     greenlet.fiber.held.set(held);
     let suspender = greenlet.fiber.suspender.get().expect("a running greenlet has a stack");
@@ -27,6 +24,16 @@ fn switch(greenlet: Running, after: After) {
     unsafe { suspender.suspend(after) };
     if held {
         unwind::after_switch();
+    }
+}
+
+/// # Panics
+///
+/// Inside `no_switch`.
+#[inline]
+pub(crate) fn check_may_switch(greenlet: Running) {
+    if greenlet.fiber.masks.may_not_switch() {
+        refuse_to_switch(greenlet);
     }
 }
 
@@ -49,7 +56,7 @@ fn masked(greenlet: Running, interrupts: Interrupts) -> bool {
 }
 
 /// Stops the running greenlet until the wait `epoch` ends.
-pub(crate) fn park(
+pub(crate) fn park_for(
     greenlet: Running,
     epoch: u32,
     deadline: Option<Instant>,
@@ -119,6 +126,7 @@ fn wait(
 pub fn yield_now() {
     match current::greenlet() {
         Some(greenlet) => {
+            check_may_switch(greenlet);
             switch(greenlet, After::Yield);
             if greenlet.state.load().wants_attention() {
                 super::kill::deliver_interrupts();
@@ -180,12 +188,13 @@ pub fn park_timeout(limit: Duration) {
 }
 
 fn user_park(greenlet: Running, deadline: u64) {
+    check_may_switch(greenlet);
     loop {
         if greenlet.state.take_unpark() {
             return;
         }
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::new(&"park", 0);
+        let reason = Reason::new("park", &*greenlet);
         match wait(greenlet, epoch, deadline, true, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),
@@ -195,9 +204,10 @@ fn user_park(greenlet: Running, deadline: u64) {
 
 /// Sleeps until `deadline`.
 pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
+    check_may_switch(greenlet);
     loop {
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::outside(&"sleep", 0);
+        let reason = Reason::outside("sleep", 0);
         match wait(greenlet, epoch, deadline, false, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),

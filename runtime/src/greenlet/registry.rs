@@ -72,7 +72,8 @@ impl Shard {
             self.returned_count.store(0, Ordering::Relaxed);
             free.append(&mut returned);
         } else {
-            let chunk: Box<[AtomicPtr<Header>]> = (0..CHUNK).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+            let chunk: Box<[AtomicPtr<Header>]> =
+                (0..CHUNK).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
             free.extend(chunk.iter().rev().map(NonNull::from));
             self.chunks.lock().push(chunk);
         }

@@ -102,7 +102,7 @@ impl Children {
                 state.owner = Some(waiter);
             }
             let interrupts = if interrupted.is_some() { Interrupts::Kept } else { Interrupts::Allowed };
-            let ended = park(&waiter, None, interrupts, Reason::new(&"scope", std::ptr::from_ref(self).addr()));
+            let ended = park(&waiter, None, interrupts, Reason::new("scope", self));
             self.state.lock().owner = None;
             if ended == Ended::Interrupted && interrupted.is_none() {
                 // What is delivered is caught, and goes on when nothing of ours is lent out any more.
@@ -224,7 +224,9 @@ impl<T> ScopedJoinHandle<'_, T> {
 impl std::fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.shared.state.lock();
-        f.debug_struct("Scope").field("running", &(state.children.len() - state.free.len())).finish_non_exhaustive()
+        f.debug_struct("Scope")
+            .field("running", &(state.children.len() - state.free.len()))
+            .finish_non_exhaustive()
     }
 }
 

@@ -205,7 +205,11 @@ where
 
 /// A spawn after shutdown: the closure is dropped, the handle joins as killed.
 #[cold]
-fn refuse<F: FnOnce() -> T, T>(order: Order, f: F, home: &'static crate::hub::mailbox::Mailbox) -> JoinHandle<T> {
+fn refuse<F: FnOnce() -> T, T>(
+    order: Order,
+    f: F,
+    home: &'static crate::hub::mailbox::Mailbox,
+) -> JoinHandle<T> {
     let birth = Birth {
         state: State::placed(),
         id: crate::ids::next(),

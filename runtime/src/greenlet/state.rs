@@ -336,7 +336,9 @@ impl State {
         });
         match result {
             Err(_) => Wake::Stale,
-            Ok(before) if before.0 & PHASE == PARKED && step(before).is_some_and(|next| next & PHASE == AWAKE) => {
+            Ok(before)
+                if before.0 & PHASE == PARKED && step(before).is_some_and(|next| next & PHASE == AWAKE) =>
+            {
                 Wake::Enqueue
             }
             Ok(_) => Wake::Noted,

@@ -29,7 +29,11 @@ pub(crate) struct Context(Coroutine<(), After, (), Stack>);
 
 impl Context {
     /// Lays out a stack on which the first [`Context::resume`] calls `main(header)`.
-    pub(crate) fn new(stack: Stack, header: NonNull<Header>, main: unsafe fn(NonNull<Header>, Suspender)) -> Self {
+    pub(crate) fn new(
+        stack: Stack,
+        header: NonNull<Header>,
+        main: unsafe fn(NonNull<Header>, Suspender),
+    ) -> Self {
         Self(Coroutine::with_stack(stack, move |yielder: &Yielder<(), After>, ()| {
             // SAFETY: `main` is called once, on this stack, by whoever owned the greenlet's right to run.
             unsafe { main(header, Suspender(NonNull::from(yielder))) }
@@ -49,7 +53,6 @@ impl Context {
     pub(crate) fn into_stack(self) -> Stack {
         self.0.into_stack()
     }
-
 }
 
 /// How a running greenlet switches to its hub. Lies at the base of its stack.

@@ -6,8 +6,8 @@
 
 use super::current::{self, Running};
 use super::unwind;
-use crate::timer::clock::{self, NEVER};
 use crate::time::Elapsed;
+use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::ptr::NonNull;
@@ -36,7 +36,12 @@ struct Expired(usize);
 
 impl Masks {
     pub(crate) const fn new() -> Self {
-        Self { frames: Cell::new(None), floor: Cell::new(None), shields: Cell::new(0), no_switch: Cell::new(0) }
+        Self {
+            frames: Cell::new(None),
+            floor: Cell::new(None),
+            shields: Cell::new(0),
+            no_switch: Cell::new(0),
+        }
     }
 
     /// When the enclosing timeouts want the caller back, or [`NEVER`].

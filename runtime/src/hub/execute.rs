@@ -120,7 +120,8 @@ impl Hub {
         let header = unsafe { Ref::from_raw(greenlet) };
         let shared = self.shared();
         // SAFETY: it has ended; nobody runs on its stack any more.
-        let context = unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
+        let context =
+            unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
         self.give_back(context.into_stack());
         self.end(&header);
         shared.counters.live_stacks.sub(1);

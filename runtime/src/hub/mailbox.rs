@@ -76,7 +76,13 @@ impl Mailbox {
     #[cold]
     fn write_eventfd(&self) {
         if let Some(reactor) = &*self.reactor.lock() {
-            reactor.wake();
+            // A full eventfd counter is the one way this fails short of a broken descriptor, and full means woken.
+            if let Err(error) = reactor.wake()
+                && error.kind() != std::io::ErrorKind::WouldBlock
+            {
+                eprintln!("greenhub: hub {} cannot be woken: {error}; the program ends here", self.hub());
+                std::process::abort();
+            }
         }
     }
 

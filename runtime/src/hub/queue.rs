@@ -221,7 +221,9 @@ impl Queue {
         let live = |entry: Entry| {
             use crate::greenlet::state::Phase;
             // SAFETY: a queue entry keeps its greenlet alive.
-            if !entry.is_start() || unsafe { entry.header().as_ref() }.state.load().phase() == Phase::Unstarted {
+            if !entry.is_start()
+                || unsafe { entry.header().as_ref() }.state.load().phase() == Phase::Unstarted
+            {
                 return true;
             }
             // SAFETY: a start entry owns a reference.

@@ -1,7 +1,7 @@
 //! [`Builder`]: a runtime's settings, and how its hubs are started.
 
 use super::{Migration, RUNNING, Runtime, Shared};
-use crate::blocking::{self, BlockingPool};
+use crate::blocking::BlockingPool;
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
 use crate::greenlet::registry::Shard;
@@ -17,6 +17,7 @@ use crate::stack::overflow::{self, AlternateStack, SignalWriter};
 use crate::stack::{StackCache, StackConfig, StackPool, StackSize};
 use crate::timer::Timers;
 use parking_lot::Mutex;
+use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -70,7 +71,7 @@ impl Builder {
             unguarded: false,
             pin: false,
             migration: Migration::Never,
-            blocking_threads: blocking::MAX_THREADS,
+            blocking_threads: BlockingPool::MAX_THREADS,
             monitor: Settings::default(),
         }
     }
@@ -194,7 +195,7 @@ impl Builder {
             migration: self.migration,
             stack_size,
             stacks,
-            blocking: BlockingPool::new(self.blocking_threads, blocking::IDLE),
+            blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
             monitor: Monitor::new(self.monitor.clone(), hubs),
             phase: AtomicU8::new(RUNNING),
             outside: Mutex::new(Shard::new()),
@@ -204,7 +205,9 @@ impl Builder {
         let runtime = Runtime { shared, threads: Mutex::new(Vec::with_capacity(hubs)) };
         let cores = if self.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
         if self.pin && cores.is_empty() {
-            return Err(io::Error::other("pin_hubs: the system does not say which cores this process may use"));
+            return Err(io::Error::other(
+                "pin_hubs: the system does not say which cores this process may use",
+            ));
         }
         for (index, queue) in queues.into_iter().enumerate() {
             let shared = runtime.shared.clone();
@@ -213,7 +216,10 @@ impl Builder {
                 .name(format!("greenhub-hub-{index}"))
                 .spawn(move || run_hub(index, shared, queue, core))
                 .map_err(|error| {
-                    io::Error::new(error.kind(), format!("starting hub {index} of {hubs}: no thread: {error}"))
+                    io::Error::new(
+                        error.kind(),
+                        format!("starting hub {index} of {hubs}: no thread: {error}"),
+                    )
                 })?;
             runtime.threads.lock().push(thread);
         }
@@ -224,11 +230,13 @@ impl Builder {
     fn number_of_hubs(&self) -> io::Result<usize> {
         let hubs = match (self.hubs, std::env::var_os("GREENHUB_HUBS")) {
             (Some(hubs), _) => hubs,
-            (None, Some(value)) => {
-                value.to_str().and_then(|value| value.trim().parse().ok()).filter(|hubs| *hubs > 0).ok_or_else(|| {
+            (None, Some(value)) => value
+                .to_str()
+                .and_then(|value| value.trim().parse().ok())
+                .filter(|hubs| *hubs > 0)
+                .ok_or_else(|| {
                     invalid(format!("GREENHUB_HUBS={value:?} is no number of hubs: say 1 or more"))
-                })?
-            }
+                })?,
             (None, None) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         };
         match hubs {
@@ -253,7 +261,9 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
     fine_timers();
     let alternate = AlternateStack::install();
     if let Err(error) = &alternate {
-        eprintln!("greenhub: hub {index} has no signal stack, so a stack overflow will not be explained: {error}");
+        eprintln!(
+            "greenhub: hub {index} has no signal stack, so a stack overflow will not be explained: {error}"
+        );
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
     current::set_hub(Some(NonNull::from(&hub)));
@@ -279,10 +289,9 @@ fn fine_timers() {
 unsafe fn describe_owner(owner: *mut (), out: &mut SignalWriter) {
     // SAFETY: the caller's promise.
     let header = unsafe { &*owner.cast::<Header>() };
-    out.text("greenlet ");
-    if let Some(name) = header.name() {
-        out.text("'").text(name).text("' ");
-    }
-    out.text("(#").number(header.id).text(", spawned at ");
-    out.text(header.spawned_at.file()).text(":").number(u64::from(header.spawned_at.line())).text(")");
+    // A `SignalWriter` never fails: it drops what does not fit.
+    let _fits = match header.name() {
+        Some(name) => write!(out, "greenlet '{name}' (#{}, spawned at {})", header.id, header.spawned_at),
+        None => write!(out, "greenlet #{} (spawned at {})", header.id, header.spawned_at),
+    };
 }

@@ -110,7 +110,9 @@ impl Shared {
     /// A greenlet whose start time has come, `Placed` and ours.
     pub(crate) fn push_started_later(&self, life: Ref) {
         match current::hub() {
-            Some(hub) if life.kind == Kind::Free || std::ptr::eq(life.home(), hub.mailbox()) => hub.accept(life),
+            Some(hub) if life.kind == Kind::Free || std::ptr::eq(life.home(), hub.mailbox()) => {
+                hub.accept(life)
+            }
             // SAFETY: it is `Placed`, in no inbox, and the reference is its right to be started.
             _ => unsafe { life.home().push(life.into_raw()) },
         }

@@ -26,7 +26,10 @@ impl Runtime {
     fn shut_down(&self, limit: Duration) -> bool {
         let shared = &self.shared;
         let inside = crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == shared.id);
-        assert!(!inside, "a runtime was shut down from one of its own greenlets, which cannot wait for itself");
+        assert!(
+            !inside,
+            "a runtime was shut down from one of its own greenlets, which cannot wait for itself"
+        );
         let threads = std::mem::take(&mut *self.threads.lock());
         if shared.is_ended() {
             return threads.is_empty();
@@ -60,7 +63,7 @@ impl Runtime {
         // Release: pairs with the Acquire in `is_ended`.
         shared.phase.store(ENDED, Ordering::Release);
         for hub in shared.hubs() {
-            hub.mailbox.rouse_for_good();
+            hub.mailbox.rouse();
         }
         let mut threads_ended = true;
         for thread in threads {
@@ -73,7 +76,8 @@ impl Runtime {
                 threads_ended = false;
             }
         }
-        let blocking_ended = shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
+        let blocking_ended =
+            shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
         for hub in shared.hubs() {
             hub.reactor.close();
             hub.mailbox.close(ended && threads_ended);

@@ -1,5 +1,6 @@
 //! The wait of a plain OS thread: an epoch behind a mutex, and a condition variable.
 
+use super::{Ended, Interrupts};
 use crate::facade::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -58,9 +59,18 @@ pub(crate) struct ThreadSelf {
     pub(crate) parker: ThreadParker,
     /// Its identity among greenlets and threads.
     pub(crate) id: u64,
+    /// Only the thread itself looks at these.
     #[cfg(not(greenhub_loom))]
     pub(crate) masks: crate::greenlet::timeout::Masks,
 }
+
+// SAFETY: other threads reach only the parker and the id; the masks are the thread's own (`current` is the way to
+// them).
+#[cfg(not(greenhub_loom))]
+unsafe impl Sync for ThreadSelf {}
+// SAFETY: as above; what the masks point to is on the thread's stack while it runs.
+#[cfg(not(greenhub_loom))]
+unsafe impl Send for ThreadSelf {}
 
 impl ThreadSelf {
     pub(crate) fn new() -> Arc<Self> {
@@ -70,5 +80,43 @@ impl ThreadSelf {
             #[cfg(not(greenhub_loom))]
             masks: crate::greenlet::timeout::Masks::new(),
         })
+    }
+}
+
+/// What the runtime keeps of the calling OS thread.
+pub(crate) fn current() -> Arc<ThreadSelf> {
+    #[cfg(not(greenhub_loom))]
+    return crate::greenlet::current::thread();
+    #[cfg(greenhub_loom)]
+    {
+        loom::thread_local!(static THREAD: Arc<ThreadSelf> = ThreadSelf::new());
+        THREAD.with(Arc::clone)
+    }
+}
+
+/// Blocks the calling OS thread until its wait `epoch` ends.
+pub(crate) fn park(epoch: u32, deadline: Option<Instant>, interrupts: Interrupts) -> Ended {
+    let thread = current();
+    #[cfg(not(greenhub_loom))]
+    let interrupted_at = match interrupts {
+        Interrupts::Kept => None,
+        _ if cfg!(panic = "abort") || std::thread::panicking() => None,
+        _ => thread.masks.earliest_instant(),
+    };
+    #[cfg(greenhub_loom)]
+    let interrupted_at = {
+        let _nothing_interrupts_a_model_yet = interrupts;
+        None
+    };
+    let until = match (deadline, interrupted_at) {
+        (Some(own), Some(other)) => Some(own.min(other)),
+        (own, other) => own.or(other),
+    };
+    if thread.parker.park(epoch, until) {
+        Ended::Woken
+    } else if deadline.is_some_and(|own| until == Some(own)) {
+        Ended::TimedOut
+    } else {
+        Ended::Interrupted
     }
 }

@@ -1,12 +1,8 @@
 //! [`Waiter`]: the caller, named so that somebody else can end its wait exactly once.
 
-use crate::greenlet::current;
-use crate::greenlet::header::Header;
-use crate::greenlet::kill;
-use crate::greenlet::park;
-use crate::greenlet::state::Wake;
-use crate::greenlet::wake::Runnable;
-use crate::wait::thread::ThreadSelf;
+#[cfg(not(greenhub_loom))]
+use crate::greenlet::{current, header::Header, park, state::Wake, wake::Runnable};
+use crate::wait::thread::{self, ThreadSelf};
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -19,6 +15,7 @@ pub(crate) struct Waiter {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
+    #[cfg(not(greenhub_loom))]
     Greenlet(NonNull<Header>),
     Thread(NonNull<ThreadSelf>),
 }
@@ -32,18 +29,29 @@ unsafe impl Sync for Waiter {}
 /// What the waker still owes: putting the woken greenlet on its queue. To be paid after the list's lock is released
 /// (a push may take another hub's inbox), and never dropped.
 #[must_use = "a woken greenlet runs only once it is delivered"]
-pub(crate) struct Wakeup(Option<Runnable>);
+pub(crate) struct Wakeup(#[cfg(not(greenhub_loom))] Option<Runnable>);
 
 impl Wakeup {
+    /// The waiter is a thread, which has been told, or a greenlet that was still awake: nothing is left to do.
+    #[inline]
+    fn done() -> Self {
+        Self(
+            #[cfg(not(greenhub_loom))]
+            None,
+        )
+    }
+
     /// Makes the woken greenlet runnable.
     #[inline]
     pub(crate) fn deliver(self) {
+        #[cfg(not(greenhub_loom))]
         if let Some(runnable) = self.0 {
             runnable.deliver();
         }
     }
 
     /// As `deliver`, but if the greenlet lives on this hub it runs next, once.
+    #[cfg(not(greenhub_loom))]
     pub(crate) fn deliver_next(self) {
         if let Some(runnable) = self.0 {
             runnable.deliver_next();
@@ -77,42 +85,45 @@ pub(crate) enum Ended {
 /// What a wait is for, as `dump()` and the deadlock report say it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reason {
-    /// The call, as the user wrote it: `&"Mutex::lock"`.
-    pub(crate) what: &'static &'static str,
+    /// The call, as the user wrote it: `"Mutex::lock"`.
+    pub(crate) what: &'static str,
     /// The address of the object waited on, or 0.
     pub(crate) object: usize,
-    /// Who holds the object: gives the holder's id, or 0. Called by the reporter while the wait is on.
+    /// Tells who holds that object (a number of [`current_id`](super::current_id), or 0 for nobody), for objects that
+    /// know. To be called only while the wait lasts, which keeps the object alive.
     pub(crate) holder: Option<unsafe fn(*const ()) -> u64>,
     /// It waits for the outside world, I/O or time: counts as load for placement.
     pub(crate) outside: bool,
 }
 
 impl Reason {
-    /// A wait for another greenlet or thread.
-    pub(crate) const fn new(what: &'static &'static str, object: usize) -> Self {
-        Self { what, object, holder: None, outside: false }
+    /// A wait for another greenlet or thread, at `object`, in the call `what`.
+    pub(crate) fn new<T: ?Sized>(what: &'static str, object: &T) -> Self {
+        Self { what, object: std::ptr::from_ref(object).cast::<()>().addr(), holder: None, outside: false }
     }
 
     /// A wait for I/O or time.
-    pub(crate) const fn outside(what: &'static &'static str, object: usize) -> Self {
+    pub(crate) const fn outside(what: &'static str, object: usize) -> Self {
         Self { what, object, holder: None, outside: true }
     }
 }
 
 impl Waiter {
     /// Names the caller and opens its next wait.
+    ///
+    /// # Panics
+    ///
+    /// In a greenlet inside `no_switch`, which must not wait: here, where nobody knows of the wait yet.
     #[inline]
     pub(crate) fn current() -> Waiter {
-        match current::greenlet() {
-            Some(greenlet) => Waiter {
-                target: Target::Greenlet(greenlet.as_ptr()),
-                epoch: greenlet.state.load().epoch(),
-            },
-            None => {
-                let thread = current::thread();
-                Waiter { target: Target::Thread(NonNull::from(&*thread)), epoch: thread.parker.epoch() }
-            }
+        #[cfg(not(greenhub_loom))]
+        if let Some(greenlet) = current::greenlet() {
+            park::check_may_switch(greenlet);
+            let epoch = greenlet.state.load().epoch();
+            return Waiter { target: Target::Greenlet(greenlet.as_ptr()), epoch };
         }
+        let thread = thread::current();
+        Waiter { target: Target::Thread(NonNull::from(&*thread)), epoch: thread.parker.epoch() }
     }
 
     /// Ends the wait, unless something else already has (`None`: the waiter will find out by itself, and whatever
@@ -125,14 +136,15 @@ impl Waiter {
     pub(crate) unsafe fn wake(&self) -> Option<Wakeup> {
         match self.target {
             // SAFETY: a greenlet inside its wait has not ended, so its header is alive.
+            #[cfg(not(greenhub_loom))]
             Target::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
                 // SAFETY: the verdict says that we own the push.
                 Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(header) }))),
-                Wake::Noted => Some(Wakeup(None)),
+                Wake::Noted => Some(Wakeup::done()),
                 Wake::Stale => None,
             },
             // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
-            Target::Thread(thread) => unsafe { thread.as_ref() }.parker.end(self.epoch).then_some(Wakeup(None)),
+            Target::Thread(thread) => unsafe { thread.as_ref() }.parker.end(self.epoch).then(Wakeup::done),
         }
     }
 
@@ -141,6 +153,7 @@ impl Waiter {
     pub(crate) fn renew(&mut self) {
         self.epoch = match self.target {
             // SAFETY: the waiter calls this about itself.
+            #[cfg(not(greenhub_loom))]
             Target::Greenlet(header) => unsafe { header.as_ref() }.state.load().epoch(),
             // SAFETY: as above.
             Target::Thread(thread) => unsafe { thread.as_ref() }.parker.epoch(),
@@ -151,34 +164,25 @@ impl Waiter {
 /// Stops the caller until its wait ends.
 ///
 /// `waiter` must come from [`Waiter::current`] (or [`Waiter::renew`]) in this very caller.
-pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>, interrupts: Interrupts, reason: Reason) -> Ended {
+pub(crate) fn park(
+    waiter: &Waiter,
+    deadline: Option<Instant>,
+    interrupts: Interrupts,
+    reason: Reason,
+) -> Ended {
     match waiter.target {
+        #[cfg(not(greenhub_loom))]
         Target::Greenlet(_) => match current::greenlet() {
-            Some(greenlet) => park::park(greenlet, waiter.epoch, deadline, interrupts, &reason),
+            Some(greenlet) => park::park_for(greenlet, waiter.epoch, deadline, interrupts, &reason),
             None => unreachable!("a greenlet's wait is parked by the greenlet"),
         },
-        Target::Thread(_) => park_thread(waiter.epoch, deadline, interrupts),
+        Target::Thread(_) => thread::park(waiter.epoch, deadline, interrupts),
     }
 }
 
-fn park_thread(epoch: u32, deadline: Option<Instant>, interrupts: Interrupts) -> Ended {
-    let thread = current::thread();
-    let interrupted_at = match interrupts {
-        Interrupts::Kept => None,
-        _ if cfg!(panic = "abort") || std::thread::panicking() => None,
-        _ => thread.masks.earliest_instant(),
-    };
-    let until = match (deadline, interrupted_at) {
-        (Some(own), Some(other)) => Some(own.min(other)),
-        (own, other) => own.or(other),
-    };
-    if thread.parker.park(epoch, until) {
-        Ended::Woken
-    } else if deadline.is_some_and(|own| until == Some(own)) {
-        Ended::TimedOut
-    } else {
-        Ended::Interrupted
-    }
+/// Unwinds the caller if a kill or an enclosing timeout is due and may be delivered here (not inside `shield`, not
+/// while the caller already unwinds). Returns otherwise.
+pub(crate) fn deliver_interrupts() {
+    #[cfg(not(greenhub_loom))]
+    crate::greenlet::kill::deliver_interrupts();
 }
-
-pub(crate) use kill::deliver_interrupts;

@@ -187,7 +187,7 @@ impl Source {
             }
             Listed { source: self, id: waiters.insert(direction, waiter.clone()) }
         };
-        let reason = Reason { what, object: std::ptr::from_ref(self).addr() };
+        let reason = Reason::outside(what, std::ptr::from_ref(self).addr());
         let ended = park(&waiter, deadline, interrupts, reason);
         drop(listed);
         match ended {
