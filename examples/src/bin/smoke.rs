@@ -1,50 +1,33 @@
 //! x
 use std::time::{Duration, Instant};
 fn main() {
-    let r = greenhub::runtime::Builder::new()
-        .hubs(std::env::args().nth(1).map_or(1, |s| s.parse().unwrap()))
-        .build()
-        .unwrap();
+    let what = std::env::args().nth(1).unwrap();
+    let r = greenhub::runtime::Builder::new().hubs(std::env::args().nth(2).map_or(1, |s| s.parse().unwrap())).build().unwrap();
     r.run(|| {
-        let h = greenhub::spawn(|| 42);
-        println!("join {}", h.join().unwrap());
+        for _ in 0..5 {
+        match what.as_str() {
+        "yield" => {
+        let hs: Vec<_> = (0..1000).map(|i| greenhub::spawn(move || { for _ in 0..2000 { greenhub::yield_now(); } i })).collect();
         let t = Instant::now();
-        greenhub::sleep(Duration::from_millis(10));
-        println!("slept {:?}", t.elapsed());
-        let hs: Vec<_> = (0..1000)
-            .map(|i| {
-                greenhub::spawn(move || {
-                    for _ in 0..1000 {
-                        greenhub::yield_now();
-                    }
-                    i
-                })
-            })
-            .collect();
-        let t = Instant::now();
-        for h in hs {
-            h.join().unwrap();
+        for h in hs { h.join().unwrap(); }
+        println!("yield {:.1} ns", t.elapsed().as_nanos() as f64 / 2e6);
         }
-        println!("yield {:.1} ns", t.elapsed().as_nanos() as f64 / 1e6);
-        for _ in 0..3 {
+        "spawn" => {
+        let t = Instant::now();
+        for _ in 0..100 {
+            let hs: Vec<_> = (0..10000).map(|i| greenhub::spawn(move || i)).collect();
+            for h in hs { h.join().unwrap(); }
+        }
+        println!("spawn+join {:.1} ns", t.elapsed().as_nanos() as f64 / 1e6);
+        }
+        "fib" => {
+            fn fib(n: u32) -> u64 { if n < 2 { return n as u64; } let h = greenhub::spawn(move || fib(n - 1)); let b = fib(n - 2); b + h.join().unwrap() }
             let t = Instant::now();
-            for _ in 0..100 {
-                let hs: Vec<_> = (0..10000).map(|i| greenhub::spawn(move || i)).collect();
-                for h in hs {
-                    h.join().unwrap();
-                }
-            }
-            println!("spawn+join {:.1} ns", t.elapsed().as_nanos() as f64 / 1e6);
+            let v = fib(27);
+            println!("fib {v} {:.1} ns/greenlet {:?}", t.elapsed().as_nanos() as f64 / v as f64, t.elapsed());
         }
-        let v = greenhub::timeout(Duration::from_millis(5), || greenhub::sleep(Duration::from_secs(5)));
-        println!("{v:?}");
-        let h = greenhub::spawn(|| greenhub::sleep(Duration::from_secs(100)));
-        greenhub::yield_now();
-        h.kill();
-        println!("{:?}", h.join());
-        let h = greenhub::spawn(|| panic!("boo"));
-        println!("{:?}", h.join().map(|()| ()));
+        _ => greenhub::sleep(Duration::from_secs(1)),
+        }
+        }
     });
-    println!("{:#?}", r.metrics());
-    println!("shutdown {}", r.shutdown_timeout(Duration::from_secs(1)));
 }

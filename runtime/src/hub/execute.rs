@@ -4,7 +4,7 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, wake_joiners};
+use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
 use crate::greenlet::link;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
@@ -139,9 +139,10 @@ impl Hub {
         // SAFETY: it ends here and now, and its life reference is held.
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
-            wake_joiners(header, header.fiber.hand_back.get());
+            wake_joiners(header);
             link::run_all(header);
         }
+        hand_back(header);
         if let Some(scope) = header.scope() {
             scope.leave();
         }
