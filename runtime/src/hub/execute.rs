@@ -9,7 +9,7 @@ use crate::greenlet::link;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
-use crate::runtime::Migration;
+use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -116,6 +116,7 @@ impl Hub {
     /// A greenlet has ended: everything that is left of it goes.
     #[inline]
     fn finish(&self, greenlet: NonNull<Header>) {
+        fork::end_child(self.runtime.generation);
         // SAFETY: the life reference is ours to give up.
         let header = unsafe { Ref::from_raw(greenlet) };
         let shared = self.shared();
