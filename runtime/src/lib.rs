@@ -25,6 +25,7 @@ mod timer;
 
 #[cfg(not(greenhub_loom))]
 mod names {
+    pub use crate::blocking::unblock;
     pub use crate::greenlet::block_on::block_on;
     pub use crate::greenlet::builder::Builder;
     pub use crate::greenlet::handle::{Greenlet, GreenletId, current};

@@ -206,7 +206,8 @@ pub(crate) fn wake_joiners(header: &Header) {
         let first = list.first.take().and_then(|waiter| unsafe { waiter.wake() });
         let others = list.others.take().map(|mut others| {
             // SAFETY: as above.
-            let wakeups: Vec<_> = others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
+            let wakeups: Vec<_> =
+                others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
             (wakeups, others.wakers)
         });
         (first, others)

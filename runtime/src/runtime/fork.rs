@@ -29,7 +29,9 @@ pub(super) fn watch() {
             // SAFETY: the handler only stores to an atomic and to a thread-local without a destructor.
             let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
             if refused != 0 {
-                eprintln!("greenhub: forks of this process will not be noticed (pthread_atfork: error {refused})");
+                eprintln!(
+                    "greenhub: forks of this process will not be noticed (pthread_atfork: error {refused})"
+                );
             }
         });
     }
