@@ -54,24 +54,64 @@ fn main() {
                     );
                 }
                 "park" => {
-            let n: usize = std::env::args().nth(3).unwrap().parse().unwrap();
-            let rss = || { let s = std::fs::read_to_string("/proc/self/status").unwrap(); let f = |k: &str| s.lines().find(|l| l.starts_with(k)).unwrap().split_whitespace().nth(1).unwrap().parse::<usize>().unwrap(); (f("VmRSS:"), f("VmPTE:")) };
-            let a = rss();
-            let t = Instant::now();
-            let hs: Vec<_> = (0..n).map(|_| greenhub::spawn(|| greenhub::park())).collect();
-            greenhub::sleep(Duration::from_millis(100));
-            for _ in 0..100 { greenhub::yield_now(); }
-            while r.metrics().hubs.iter().map(|h| h.live_started as usize).sum::<usize>() < n { greenhub::sleep(Duration::from_millis(5)); }
-            let b = rss();
-            println!("rss/greenlet {} pte {} {:?}", (b.0 - a.0) * 1024 / n, (b.1 - a.1) * 1024 / n, t.elapsed());
-            for h in &hs { h.greenlet().unpark(); }
-            for h in hs { h.join().unwrap(); }
-            println!("all {:?}", t.elapsed());
-            return;
-        }
-        "idle" => { greenhub::sleep(Duration::from_secs(3)); return; }
-        "late" => { let mut v: Vec<u128> = (0..1000).map(|i| { let d = Duration::from_micros(100 + (i * 37) % 2000); let t = Instant::now(); greenhub::sleep(d); t.elapsed().checked_sub(d).unwrap().as_nanos() }).collect(); v.sort(); println!("p50 {} p90 {} p99 {}", v[500], v[900], v[990]); }
-        _ => greenhub::sleep(Duration::from_secs(1)),
+                    let n: usize = std::env::args().nth(3).unwrap().parse().unwrap();
+                    let rss = || {
+                        let s = std::fs::read_to_string("/proc/self/status").unwrap();
+                        let f = |k: &str| {
+                            s.lines()
+                                .find(|l| l.starts_with(k))
+                                .unwrap()
+                                .split_whitespace()
+                                .nth(1)
+                                .unwrap()
+                                .parse::<usize>()
+                                .unwrap()
+                        };
+                        (f("VmRSS:"), f("VmPTE:"))
+                    };
+                    let a = rss();
+                    let t = Instant::now();
+                    let hs: Vec<_> = (0..n).map(|_| greenhub::spawn(|| greenhub::park())).collect();
+                    greenhub::sleep(Duration::from_millis(100));
+                    for _ in 0..100 {
+                        greenhub::yield_now();
+                    }
+                    while r.metrics().hubs.iter().map(|h| h.live_started as usize).sum::<usize>() < n {
+                        greenhub::sleep(Duration::from_millis(5));
+                    }
+                    let b = rss();
+                    println!(
+                        "rss/greenlet {} pte {} {:?}",
+                        (b.0 - a.0) * 1024 / n,
+                        (b.1 - a.1) * 1024 / n,
+                        t.elapsed()
+                    );
+                    for h in &hs {
+                        h.greenlet().unpark();
+                    }
+                    for h in hs {
+                        h.join().unwrap();
+                    }
+                    println!("all {:?}", t.elapsed());
+                    return;
+                }
+                "idle" => {
+                    greenhub::sleep(Duration::from_secs(3));
+                    return;
+                }
+                "late" => {
+                    let mut v: Vec<u128> = (0..1000)
+                        .map(|i| {
+                            let d = Duration::from_micros(100 + (i * 37) % 2000);
+                            let t = Instant::now();
+                            greenhub::sleep(d);
+                            t.elapsed().checked_sub(d).unwrap().as_nanos()
+                        })
+                        .collect();
+                    v.sort();
+                    println!("p50 {} p90 {} p99 {}", v[500], v[900], v[990]);
+                }
+                _ => greenhub::sleep(Duration::from_secs(1)),
             }
         }
     });
