@@ -124,8 +124,8 @@ impl Hub {
         let context =
             unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
         self.give_back(context.into_stack());
-        self.end(&header);
         shared.counters.live_stacks.sub(1);
+        self.end(&header);
         drop(header);
         if !self.stackless.borrow().is_empty() {
             self.retry_stackless();
