@@ -4,12 +4,12 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, wake_joiners};
+use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
 use crate::greenlet::link;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
-use crate::runtime::Migration;
+use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -116,6 +116,7 @@ impl Hub {
     /// A greenlet has ended: everything that is left of it goes.
     #[inline]
     fn finish(&self, greenlet: NonNull<Header>) {
+        fork::end_child(self.runtime.generation);
         // SAFETY: the life reference is ours to give up.
         let header = unsafe { Ref::from_raw(greenlet) };
         let shared = self.shared();
@@ -123,8 +124,8 @@ impl Hub {
         let context =
             unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
         self.give_back(context.into_stack());
-        self.end(&header);
         shared.counters.live_stacks.sub(1);
+        self.end(&header);
         drop(header);
         if !self.stackless.borrow().is_empty() {
             self.retry_stackless();
@@ -139,9 +140,10 @@ impl Hub {
         // SAFETY: it ends here and now, and its life reference is held.
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
-            wake_joiners(header, header.fiber.hand_back.get());
+            wake_joiners(header);
             link::run_all(header);
         }
+        hand_back(header);
         if let Some(scope) = header.scope() {
             scope.leave();
         }

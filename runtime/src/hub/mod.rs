@@ -219,6 +219,12 @@ impl Hub {
         }
     }
 
+    /// Whether started greenlets may leave this hub.
+    #[inline]
+    pub(crate) fn migrates(&self) -> bool {
+        self.runtime.migration != Migration::Never
+    }
+
     /// Whether a joiner on this hub may take that unstarted greenlet out of its queue.
     pub(crate) fn may_claim(&self, header: &Header) -> bool {
         let home = header.home();
