@@ -84,6 +84,9 @@ pub(crate) struct Fiber {
     pub(crate) pinned: Cell<bool>,
     /// The joiner that claimed it, on this same hub, and runs next when it ends.
     pub(crate) hand_back: Cell<Option<Waiter>>,
+    /// It was claimed in migrate mode, where either may have moved by the time it ends: its first joiner is in the join
+    /// list, and runs next if it is on that hub.
+    pub(crate) claimed: Cell<bool>,
     /// Somebody waits for its end. Set by its last frame, read by the hub.
     pub(crate) joined: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
@@ -177,6 +180,7 @@ impl Ref {
                         held: Cell::new(false),
                         pinned: Cell::new(birth.kind != Kind::Free),
                         hand_back: Cell::new(None),
+                        claimed: Cell::new(false),
                         joined: Cell::new(false),
                         counted: Cell::new(false),
                         locals: Locals::new(),

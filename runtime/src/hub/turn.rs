@@ -161,6 +161,12 @@ impl Hub {
     /// Nothing is ready here: looks for work elsewhere, and sleeps if there is none. Gives whether this hub now holds
     /// the watch.
     fn idle(&self, watching: bool) -> bool {
+        if self.has_stackless() {
+            self.retry_stackless();
+            if !self.queue.is_empty() {
+                return watching;
+            }
+        }
         if self.runtime.hubs().len() == 1 {
             self.sleep_until(self.timers().next());
             return false;
@@ -208,6 +214,12 @@ impl Hub {
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
+        // Stacks that come free on another hub come without a word.
+        let deadline = if self.has_stackless() {
+            deadline.min(clock::now() + policy::STACK_RETRY)
+        } else {
+            deadline
+        };
         self.runtime.monitor.hub_sleeps();
         let timeout = match deadline {
             NEVER => None,
@@ -237,7 +249,7 @@ impl Hub {
         use crate::runtime::Migration;
         self.runtime.migration != Migration::Never
             && self.runtime.hubs().iter().enumerate().any(|(index, hub)| {
-                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_stacks.get() > 0
+                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_started() > 0
             })
     }
 
