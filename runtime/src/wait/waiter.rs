@@ -46,8 +46,18 @@ pub(crate) enum Ended {
 pub(crate) struct Reason {
     /// The call, as the user wrote it: `"Mutex::lock"`.
     pub(crate) what: &'static str,
-    /// The address of the object waited on, or 0; objects that know their holder register by it.
+    /// The address of the object waited on, or 0.
     pub(crate) object: usize,
+    /// Tells who holds that object (a number of [`current_id`](super::current_id), or 0 for nobody), for objects that
+    /// know. To be called only while the wait lasts, which keeps the object alive.
+    pub(crate) holder: Option<unsafe fn(*const ()) -> u64>,
+}
+
+impl Reason {
+    /// A wait for `object` in the call `what`.
+    pub(crate) fn new<T: ?Sized>(what: &'static str, object: &T) -> Self {
+        Self { what, object: std::ptr::from_ref(object).cast::<()>().addr(), holder: None }
+    }
 }
 
 impl Waiter {
