@@ -2,4 +2,5 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod facade;
+pub mod sync;
 mod wait;

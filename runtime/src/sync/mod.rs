@@ -1,0 +1,27 @@
+//! Locks, semaphores and events for greenlets and OS threads alike.
+//!
+//! What `std::sync` has is here in `parking_lot`'s shape, what gevent adds to it under gevent's name. Every item may be
+//! used from greenlets on any hub and from plain OS threads at the same time; waiting parks the greenlet (or the
+//! thread), never the hub. There is no poisoning: a panic unlocks and the data is as the panic left it.
+//!
+//! | item | what waits |
+//! |---|---|
+//! | [`Mutex`], [`ReentrantMutex`] | for the one lock |
+//! | [`RwLock`] | readers for the writer, a writer for everybody |
+//! | [`Condvar`] | with a mutex let go, until notified |
+//! | [`Semaphore`] | for permits |
+//! | [`Event`] | until set |
+//! | [`Barrier`] | until all have come |
+//! | [`WaitGroup`] | until all have gone |
+//!
+//! Every wait is a suspension point: a kill or an enclosing timeout ends it by unwinding, and whoever unwinds has
+//! taken nothing. What was handed over before the kill came is kept, and the kill waits for the next suspension point.
+
+mod mutex;
+mod raw_mutex;
+
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard};
+pub use raw_mutex::RawMutex;
+
+#[cfg(all(test, greenhub_loom))]
+mod model;
