@@ -17,11 +17,29 @@
 //! Every wait is a suspension point: a kill or an enclosing timeout ends it by unwinding, and whoever unwinds has
 //! taken nothing. What was handed over before the kill came is kept, and the kill waits for the next suspension point.
 
+mod barrier;
+mod condvar;
+mod event;
 mod mutex;
 mod raw_mutex;
+mod raw_rwlock;
+mod reentrant_mutex;
+mod rwlock;
+mod semaphore;
+mod wait_group;
 
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard};
 pub use raw_mutex::RawMutex;
+pub use raw_rwlock::RawRwLock;
+pub use reentrant_mutex::{
+    CurrentId, MappedReentrantMutexGuard, RawReentrantMutex, ReentrantMutex, ReentrantMutexGuard,
+};
+pub use rwlock::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use wait_group::WaitGroup;
 
 #[cfg(all(test, greenhub_loom))]
 mod model;

@@ -225,6 +225,8 @@ pub(crate) struct Waited<'a, S, T> {
     pub(crate) state: MutexGuard<'a, S>,
     /// `Woken` if and only if a waker took this waiter out of line (rule 2).
     pub(crate) ended: Ended,
+    /// Whether a waker had its turn for this waiter and came too late. Owners that count their waiters need to know.
+    pub(crate) passed_over: bool,
     /// The entry, with whatever a waker left in it.
     pub(crate) entry: T,
 }
@@ -269,14 +271,14 @@ impl Wait {
         let must_stay = AbortOnUnwind;
         drop(state);
         enlisted();
-        let (state, ended) = loop {
+        let (state, ended, passed_over) = loop {
             let ended = park(&waiter, self.deadline, self.interrupts, self.reason);
             let mut state = lock.lock();
             // SAFETY: the lock is held.
             let place = node.cell.with(|node| unsafe { (*node).place });
             match (place, ended) {
-                (Place::Woken, _) => break (state, Ended::Woken),
-                (Place::PassedOver, ended) => break (state, ended),
+                (Place::Woken, _) => break (state, Ended::Woken, false),
+                (Place::PassedOver, ended) => break (state, ended, true),
                 (Place::InLine, Ended::Woken) => {
                     // Nobody who knows this list ended the wait: stay in line.
                     waiter.renew();
@@ -286,12 +288,12 @@ impl Wait {
                 (Place::InLine, ended) => {
                     // SAFETY: the lock is held, and the node is linked in this list.
                     node.cell.with(|node| unsafe { list(&mut state).unlink(&*node) });
-                    break (state, ended);
+                    break (state, ended, false);
                 }
             }
         };
         std::mem::forget(must_stay);
-        Waited { state, ended, entry: node.cell.into_inner().entry }
+        Waited { state, ended, passed_over, entry: node.cell.into_inner().entry }
     }
 
     /// Unwinds if `ended` says that a kill or a timeout is due and it may be delivered here. No lock may be held.
