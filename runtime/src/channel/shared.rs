@@ -248,9 +248,7 @@ impl<T> Inner<T> {
         let from_buffer = self.buffer.pop_front();
         let mut wakeup = None;
         let mut from_sender = None;
-        if !self.disconnected
-            && let Some((woken, entry)) = self.senders.wake_next()
-        {
+        if let Some((woken, entry)) = self.senders.wake_next() {
             wakeup = Some(woken);
             from_sender = entry.take();
         }

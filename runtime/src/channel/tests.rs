@@ -1,4 +1,5 @@
 use super::*;
+use crate::wait::list::kill;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -232,4 +233,69 @@ fn price_of_a_message_on_one_thread() {
         }
         println!("{:.2} ns a message", started.elapsed().as_secs_f64() * 1e9 / f64::from(ROUNDS));
     }
+}
+
+#[test]
+fn a_killed_sender_drops_its_message_and_sends_nothing() {
+    for capacity in [0, 1] {
+        let (sender, receiver) = bounded(capacity);
+        (0..capacity).for_each(|_| sender.send(Arc::new(0)).unwrap());
+        let message = Arc::new(1);
+        let sent = Arc::clone(&message);
+        assert!(kill::dies(ms(10), || sender.send(sent)));
+        assert_eq!(Arc::strong_count(&message), 1);
+        assert_eq!(receiver.try_iter().count(), capacity);
+    }
+}
+
+#[test]
+fn a_killed_receiver_takes_nothing_and_the_next_one_gets_it() {
+    let (sender, receiver) = bounded(0);
+    thread::scope(|s| {
+        let first = s.spawn(|| kill::dies(ms(40), || receiver.recv()));
+        thread::sleep(ms(10));
+        let second = s.spawn(|| receiver.recv());
+        thread::sleep(ms(80));
+        sender.send(7).unwrap();
+        assert_eq!(second.join().unwrap(), Ok(7));
+        assert!(first.join().unwrap());
+    });
+}
+
+#[test]
+fn kills_and_messages_race_without_loss() {
+    let (sender, receiver) = bounded::<u64>(0);
+    let (sent, got) = (AtomicU64::new(0), AtomicU64::new(0));
+    let until = Instant::now() + ms(300);
+    let killed = AtomicU64::new(0);
+    thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while Instant::now() < until {
+                    if sender.send_timeout(1, Duration::from_micros(30)).is_ok() {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            s.spawn(|| {
+                while Instant::now() < until {
+                    let one = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        kill::kill_me_after(Duration::from_micros(20));
+                        receiver.recv_timeout(Duration::from_micros(50))
+                    }));
+                    match one {
+                        Ok(Ok(n)) => {
+                            got.fetch_add(n, Ordering::Relaxed);
+                        }
+                        Ok(Err(_)) => {}
+                        Err(_) => {
+                            killed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(sent.load(Ordering::Relaxed), got.load(Ordering::Relaxed));
+    assert!(got.load(Ordering::Relaxed) > 0 && killed.load(Ordering::Relaxed) > 0);
 }

@@ -41,5 +41,7 @@ pub use rwlock::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockRe
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use wait_group::WaitGroup;
 
+#[cfg(all(test, not(greenhub_loom)))]
+mod kill_tests;
 #[cfg(all(test, greenhub_loom))]
 mod model;

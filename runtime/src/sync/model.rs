@@ -95,3 +95,188 @@ fn model_mutex_cancelled_lock_loses_no_hand_over() {
         assert!(mutex.lock().get() >= 2);
     });
 }
+
+/// A hand-over by a fair unlock meets a locker that gives up, while a third holds out: the lock goes to somebody.
+#[test]
+fn model_mutex_fair_unlock_and_bump() {
+    check(2, || {
+        let mutex = Arc::new(Mutex::new(Watched::new()));
+        let other = {
+            let mutex = Arc::clone(&mutex);
+            thread::spawn(move || {
+                let mut guard = mutex.lock();
+                guard.add();
+                MutexGuard::bump(&mut guard);
+                guard.add();
+            })
+        };
+        let guard = mutex.lock();
+        guard.add();
+        MutexGuard::unlock_fair(guard);
+        mutex.lock().add();
+        other.join().unwrap();
+        assert_eq!(mutex.lock().get(), 4);
+    });
+}
+
+/// Readers see no writer, writers nobody; whoever gives up at the head lets the others pass.
+#[test]
+fn model_rwlock_excludes_and_wakes() {
+    check(2, || {
+        let lock = Arc::new(RwLock::new(Watched::new()));
+        let writer = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || lock.write().add())
+        };
+        let reader = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || lock.read().get())
+        };
+        let guard = lock.write();
+        guard.add();
+        let guard = RwLockWriteGuard::downgrade(guard);
+        let seen = guard.get();
+        drop(guard);
+        writer.join().unwrap();
+        assert!(reader.join().unwrap() <= 2);
+        assert!(seen >= 1);
+        assert_eq!(lock.read().get(), 2);
+        assert!(lock.try_write().is_some());
+    });
+}
+
+/// A writer that gives up while a reader waits behind it: the reader gets in beside the one that reads.
+#[test]
+fn model_rwlock_cancelled_writer_lets_readers_pass() {
+    check(2, || {
+        let lock = Arc::new(RwLock::new(Watched::new()));
+        let outer = lock.read();
+        let writer = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || assert!(lock.try_write_until(Instant::now()).is_none()))
+        };
+        let reader = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || lock.read().get())
+        };
+        // `outer` is held until both are through: were the reader left behind the writer, this would hang.
+        writer.join().unwrap();
+        assert_eq!(reader.join().unwrap(), 0);
+        drop(outer);
+        assert!(lock.try_write().is_some());
+    });
+}
+
+/// A permit is released while one acquirer gives up and another waits: it is not swallowed.
+#[test]
+fn model_semaphore_cancelled_acquire_swallows_no_permit() {
+    check(2, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let impatient = {
+            let semaphore = Arc::clone(&semaphore);
+            thread::spawn(move || drop(semaphore.acquire_timeout(std::time::Duration::ZERO)))
+        };
+        let patient = {
+            let semaphore = Arc::clone(&semaphore);
+            thread::spawn(move || drop(semaphore.acquire()))
+        };
+        semaphore.release();
+        impatient.join().unwrap();
+        patient.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+        assert!(semaphore.try_acquire().is_some());
+    });
+}
+
+/// Who wants two and gives up lets the one behind, who wants one, have it.
+#[test]
+fn model_semaphore_the_head_of_the_line_gives_up() {
+    check(2, || {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let large = {
+            let semaphore = Arc::clone(&semaphore);
+            thread::spawn(move || {
+                assert!(semaphore.acquire_many_timeout(2, std::time::Duration::ZERO).is_none());
+            })
+        };
+        drop(semaphore.acquire());
+        large.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+        assert!(semaphore.try_acquire().is_some());
+    });
+}
+
+/// A change made and notified under the mutex is seen: the waiter enlists before the mutex is free.
+#[test]
+fn model_condvar_no_notification_is_lost() {
+    check(3, || {
+        let shared = Arc::new((Mutex::new(Watched::new()), Condvar::new()));
+        let waiter = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let mut guard = shared.0.lock();
+                while guard.get() == 0 {
+                    shared.1.wait(&mut guard);
+                }
+                guard.add();
+            })
+        };
+        shared.0.lock().add();
+        shared.1.notify_one();
+        waiter.join().unwrap();
+        assert_eq!(shared.0.lock().get(), 2);
+    });
+}
+
+/// One notification, one waiter that gives up, one that does not: either the first had it, or the second does.
+#[test]
+fn model_condvar_a_cancelled_wait_loses_no_notification() {
+    check(2, || {
+        let shared = Arc::new((Mutex::new(Watched::new()), Condvar::new()));
+        let spawn = |patient: bool| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let mut guard = shared.0.lock();
+                guard.add();
+                if patient {
+                    shared.1.wait(&mut guard);
+                } else if !shared.1.wait_until(&mut guard, Instant::now()).timed_out() {
+                    drop(guard);
+                    shared.1.notify_one();
+                }
+            })
+        };
+        let threads = [spawn(true), spawn(false)];
+        loop {
+            let guard = shared.0.lock();
+            if guard.get() == 2 {
+                break;
+            }
+            drop(guard);
+            thread::yield_now();
+        }
+        // Both are in line or have given up: one notification reaches the patient one.
+        assert!(shared.1.notify_one());
+        for t in threads {
+            t.join().unwrap();
+        }
+    });
+}
+
+/// A waiter either sees the flag or is woken by the setter, also if it is cleared at once.
+#[test]
+fn model_event_set_then_clear_wakes_who_waits() {
+    check(3, || {
+        let event = Arc::new((Event::new(), Watched::new()));
+        let waiter = {
+            let event = Arc::clone(&event);
+            thread::spawn(move || {
+                event.0.wait();
+                event.1.get()
+            })
+        };
+        event.1.add();
+        event.0.set();
+        assert_eq!(waiter.join().unwrap(), 1);
+    });
+}

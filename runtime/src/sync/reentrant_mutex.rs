@@ -3,7 +3,7 @@
 use super::raw_mutex::RawMutex;
 use crate::facade::const_fn;
 use crate::wait::{Interrupts, current_id, deadline_after};
-use lock_api::{GetThreadId, GuardSend, RawMutex as _, RawMutexFair, RawMutexTimed};
+use lock_api::{GetThreadId, GuardSend, RawMutexFair, RawMutexTimed};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};

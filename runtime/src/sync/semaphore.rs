@@ -203,7 +203,7 @@ impl Semaphore {
             let free = free.expect("more permits than a semaphore can hold");
             // Release: what was done with the permit is visible to whoever takes it; pairs with the Acquire in
             // `take` and `serve`.
-            let next = free * ONE | state & WAITERS;
+            let next = (free * ONE) | (state & WAITERS);
             match self.state.compare_exchange_weak(state, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => state = now,

@@ -272,7 +272,10 @@ impl Wait {
         drop(state);
         enlisted();
         let (state, ended, passed_over) = loop {
+            #[cfg(any(not(test), greenhub_loom))]
             let ended = park(&waiter, self.deadline, self.interrupts, self.reason);
+            #[cfg(all(test, not(greenhub_loom)))]
+            let ended = kill::park_until_killed(&waiter, &self);
             let mut state = lock.lock();
             // SAFETY: the lock is held.
             let place = node.cell.with(|node| unsafe { (*node).place });
@@ -300,6 +303,8 @@ impl Wait {
     #[inline]
     pub(crate) fn deliver(ended: Ended) {
         if ended == Ended::Interrupted {
+            #[cfg(all(test, not(greenhub_loom)))]
+            kill::deliver_kill();
             deliver_interrupts();
         }
     }
@@ -324,6 +329,8 @@ pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
+#[cfg(all(test, not(greenhub_loom)))]
+pub(crate) mod kill;
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests;
 
