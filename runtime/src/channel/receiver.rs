@@ -7,6 +7,7 @@ use super::shared::{Patience, Shared};
 use crate::facade::Arc;
 use crate::wait::deadline_after;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 /// The receiving end of a channel. Clones share the messages: each goes to one of them. When the last is dropped,
@@ -218,6 +219,10 @@ impl<T> Drop for Receiver<T> {
         }
     }
 }
+
+// No user code runs while the channel is being changed, so unwinding leaves it whole.
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

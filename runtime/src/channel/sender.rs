@@ -5,6 +5,7 @@ use super::shared::{Patience, Shared};
 use crate::facade::Arc;
 use crate::wait::deadline_after;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 /// The sending end of a channel. Clones send into the same channel; when the last is dropped, receivers get what is
@@ -154,6 +155,10 @@ impl<T> Drop for Sender<T> {
         self.shared.drop_sender();
     }
 }
+
+// No user code runs while the channel is being changed, so unwinding leaves it whole.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,8 +12,8 @@
 //! that the other end is gone.
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
-use crate::facade::Mutex as ShortMutex;
 use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::{Mutex as ShortMutex, MutexGuard};
 use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -78,43 +78,30 @@ impl<T> Shared<T> {
                 deliver(wakeup);
                 Ok(())
             }
-            Err(message) if inner.disconnected => {
-                drop(inner);
-                Err(SendTimeoutError::Disconnected(message))
-            }
-            Err(message) => {
-                drop(inner);
-                match patience {
-                    Patience::None => Err(SendTimeoutError::Timeout(message)),
-                    Patience::Until(deadline) => self.send_slowly(message, deadline, what),
-                }
-            }
+            Err(message) => self.send_slowly(inner, message, patience, what),
         }
     }
 
+    /// Waits to send what there is no room for, with the lock held from having seen so.
     #[cold]
     #[inline(never)]
-    fn send_slowly(
-        &self,
+    fn send_slowly<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner<T>>,
         mut message: T,
-        deadline: Option<Instant>,
+        patience: Patience,
         what: &'static str,
     ) -> Result<(), SendTimeoutError<T>> {
-        let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
         loop {
-            let mut inner = self.inner.lock();
-            message = match self.put(&mut inner, message) {
-                Ok(wakeup) => {
-                    drop(inner);
-                    deliver(wakeup);
-                    return Ok(());
-                }
-                Err(message) => message,
-            };
             if inner.disconnected {
                 drop(inner);
                 return Err(SendTimeoutError::Disconnected(message));
             }
+            let Patience::Until(deadline) = patience else {
+                drop(inner);
+                return Err(SendTimeoutError::Timeout(message));
+            };
+            let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
             let waited =
                 wait.in_line(&self.inner, inner, |inner| &mut inner.senders, Side::Back, Some(message));
             drop(waited.state);
@@ -125,6 +112,16 @@ impl<T> Shared<T> {
                 (Some(message), Ended::Interrupted) => message,
             };
             Wait::deliver(waited.ended);
+            // There was nothing to deliver: as if the call began now.
+            inner = self.inner.lock();
+            message = match self.put(&mut inner, message) {
+                Ok(wakeup) => {
+                    drop(inner);
+                    deliver(wakeup);
+                    return Ok(());
+                }
+                Err(message) => message,
+            };
         }
     }
 
@@ -132,35 +129,31 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
         let mut inner = self.inner.lock();
-        if let Some((message, wakeup)) = inner.take() {
-            drop(inner);
-            deliver(wakeup);
-            return Ok(message);
-        }
-        if inner.disconnected {
-            return Err(RecvTimeoutError::Disconnected);
-        }
-        drop(inner);
-        match patience {
-            Patience::None => Err(RecvTimeoutError::Timeout),
-            Patience::Until(deadline) => self.recv_slowly(deadline, what),
+        match inner.take() {
+            Some((message, wakeup)) => {
+                drop(inner);
+                deliver(wakeup);
+                Ok(message)
+            }
+            None => self.recv_slowly(inner, patience, what),
         }
     }
 
+    /// Waits to receive where there is nothing, with the lock held from having seen so.
     #[cold]
     #[inline(never)]
-    fn recv_slowly(&self, deadline: Option<Instant>, what: &'static str) -> Result<T, RecvTimeoutError> {
-        let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
+    fn recv_slowly<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner<T>>,
+        patience: Patience,
+        what: &'static str,
+    ) -> Result<T, RecvTimeoutError> {
         loop {
-            let mut inner = self.inner.lock();
-            if let Some((message, wakeup)) = inner.take() {
-                drop(inner);
-                deliver(wakeup);
-                return Ok(message);
-            }
             if inner.disconnected {
                 return Err(RecvTimeoutError::Disconnected);
             }
+            let Patience::Until(deadline) = patience else { return Err(RecvTimeoutError::Timeout) };
+            let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
             let waited = wait.in_line(&self.inner, inner, |inner| &mut inner.receivers, Side::Back, None);
             drop(waited.state);
             match (waited.entry, waited.ended) {
@@ -168,6 +161,13 @@ impl<T> Shared<T> {
                 (None, Ended::Woken) => return Err(RecvTimeoutError::Disconnected),
                 (None, Ended::TimedOut) => return Err(RecvTimeoutError::Timeout),
                 (None, Ended::Interrupted) => Wait::deliver(waited.ended),
+            }
+            // There was nothing to deliver: as if the call began now.
+            inner = self.inner.lock();
+            if let Some((message, wakeup)) = inner.take() {
+                drop(inner);
+                deliver(wakeup);
+                return Ok(message);
             }
         }
     }

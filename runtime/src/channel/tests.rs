@@ -299,3 +299,29 @@ fn kills_and_messages_race_without_loss() {
     assert_eq!(sent.load(Ordering::Relaxed), got.load(Ordering::Relaxed));
     assert!(got.load(Ordering::Relaxed) > 0 && killed.load(Ordering::Relaxed) > 0);
 }
+
+/// As above: there and back between two OS threads, and four against four over a buffer of 128.
+#[test]
+#[ignore = "a measurement"]
+fn price_of_a_message_between_threads() {
+    const ROUNDS: u32 = 50_000;
+    let (there, here) = (bounded(1), bounded(1));
+    thread::scope(|s| {
+        s.spawn(|| (0..ROUNDS).for_each(|_| here.0.send(there.1.recv().unwrap()).unwrap()));
+        let started = Instant::now();
+        (0..ROUNDS).for_each(|i| {
+            there.0.send(i).unwrap();
+            here.1.recv().unwrap();
+        });
+        println!("{:?} a round trip", started.elapsed() / ROUNDS);
+    });
+    let (sender, receiver) = bounded(128);
+    let started = Instant::now();
+    thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..ROUNDS).for_each(|i| sender.send(i).unwrap()));
+            s.spawn(|| (0..ROUNDS).for_each(|_| assert!(receiver.recv().is_ok())));
+        }
+    });
+    println!("{:?} a message, four to four", started.elapsed() / (4 * ROUNDS));
+}

@@ -3,6 +3,7 @@
 use crate::facade::{Mutex as ShortMutex, const_fn};
 use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Lets a fixed number of callers wait for each other, again and again.
 ///
@@ -100,6 +101,9 @@ impl Barrier {
         }
     }
 }
+
+impl UnwindSafe for Barrier {}
+impl RefUnwindSafe for Barrier {}
 
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

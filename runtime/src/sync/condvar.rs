@@ -5,6 +5,7 @@ use crate::facade::{Mutex as ShortMutex, const_fn};
 use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 /// A condition variable: lets a [`Mutex`](super::Mutex) go, waits to be notified, and locks it again.
@@ -252,6 +253,9 @@ impl Default for Condvar {
         Self::new()
     }
 }
+
+impl UnwindSafe for Condvar {}
+impl RefUnwindSafe for Condvar {}
 
 impl fmt::Debug for Condvar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

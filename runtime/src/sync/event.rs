@@ -4,6 +4,7 @@ use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::{Mutex as ShortMutex, const_fn};
 use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 /// A flag that many may wait for.
@@ -145,6 +146,9 @@ impl Default for Event {
         Self::new()
     }
 }
+
+impl UnwindSafe for Event {}
+impl RefUnwindSafe for Event {}
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,10 +5,15 @@
 //! the line from its head as far as the permits go. Everybody who might have made that possible looks: a release that
 //! saw `WAITERS`, and a waiter that gives up (those behind it may want less than it did).
 
+mod permit;
+
+pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
+
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Mutex as ShortMutex, const_fn};
 use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +98,10 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 1);
     /// # drop(permits);
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `count` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     pub fn acquire_many(&self, count: usize) -> SemaphorePermit<'_> {
         let acquired = self.acquire_with(count, None, "Semaphore::acquire");
         debug_assert!(acquired, "without a deadline the wait ends with the permits");
@@ -148,25 +157,36 @@ impl Semaphore {
     /// use std::sync::Arc;
     ///
     /// let semaphore = Arc::new(Semaphore::new(1));
-    /// let permit = Semaphore::acquire_owned(&semaphore);
+    /// let permit = semaphore.acquire_owned();
     /// let worker = std::thread::spawn(move || drop(permit));
     /// # worker.join().unwrap();
     /// ```
-    pub fn acquire_owned(this: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        this.acquire().forget();
-        OwnedSemaphorePermit { semaphore: Arc::clone(this), count: 1 }
+    pub fn acquire_owned(self: &Arc<Self>) -> OwnedSemaphorePermit {
+        self.acquire_many_owned(1)
+    }
+
+    /// As [`acquire_many`](Semaphore::acquire_many), with permits that keep the semaphore alive.
+    ///
+    /// ```
+    /// let semaphore = std::sync::Arc::new(greenhub::sync::Semaphore::new(3));
+    /// let permits = semaphore.acquire_many_owned(3);
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// # drop(permits);
+    /// ```
+    pub fn acquire_many_owned(self: &Arc<Self>, count: usize) -> OwnedSemaphorePermit {
+        self.acquire_many(count).forget();
+        OwnedSemaphorePermit { semaphore: Arc::clone(self), count }
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), with a permit that keeps the semaphore alive.
     ///
     /// ```
-    /// use greenhub::sync::Semaphore;
-    /// let semaphore = std::sync::Arc::new(Semaphore::new(0));
-    /// assert!(Semaphore::try_acquire_owned(&semaphore).is_none());
+    /// let semaphore = std::sync::Arc::new(greenhub::sync::Semaphore::new(0));
+    /// assert!(semaphore.try_acquire_owned().is_none());
     /// ```
-    pub fn try_acquire_owned(this: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        this.try_acquire()?.forget();
-        Some(OwnedSemaphorePermit { semaphore: Arc::clone(this), count: 1 })
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire()?.forget();
+        Some(OwnedSemaphorePermit { semaphore: Arc::clone(self), count: 1 })
     }
 
     /// Adds one permit; the count may exceed what the semaphore began with.
@@ -317,6 +337,9 @@ impl Semaphore {
     }
 }
 
+impl UnwindSafe for Semaphore {}
+impl RefUnwindSafe for Semaphore {}
+
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
@@ -325,119 +348,5 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Permits of a [`Semaphore`]; dropping gives them back.
-///
-/// ```
-/// let semaphore = greenhub::sync::Semaphore::new(1);
-/// drop(semaphore.acquire());
-/// assert_eq!(semaphore.available_permits(), 1);
-/// ```
-#[must_use = "a dropped permit is given back at once"]
-#[derive(Debug)]
-pub struct SemaphorePermit<'a> {
-    semaphore: &'a Semaphore,
-    count: usize,
-}
-
-impl SemaphorePermit<'_> {
-    /// Keeps the permits from coming back.
-    ///
-    /// ```
-    /// let semaphore = greenhub::sync::Semaphore::new(1);
-    /// semaphore.acquire().forget();
-    /// assert_eq!(semaphore.available_permits(), 0);
-    /// ```
-    pub fn forget(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for SemaphorePermit<'_> {
-    fn drop(&mut self) {
-        self.semaphore.add_permits(self.count);
-    }
-}
-
-/// Permits of a [`Semaphore`] that keep it alive; dropping gives them back.
-///
-/// ```
-/// use greenhub::sync::{OwnedSemaphorePermit, Semaphore};
-/// let semaphore = std::sync::Arc::new(Semaphore::new(1));
-/// let permit: OwnedSemaphorePermit = Semaphore::acquire_owned(&semaphore);
-/// drop(permit);
-/// assert_eq!(semaphore.available_permits(), 1);
-/// ```
-#[must_use = "a dropped permit is given back at once"]
-#[derive(Debug)]
-pub struct OwnedSemaphorePermit {
-    semaphore: Arc<Semaphore>,
-    count: usize,
-}
-
-impl Drop for OwnedSemaphorePermit {
-    fn drop(&mut self) {
-        self.semaphore.add_permits(self.count);
-    }
-}
-
 #[cfg(all(test, not(greenhub_loom)))]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicI64;
-    use std::thread;
-
-    #[test]
-    fn never_more_holders_than_permits_and_none_is_lost() {
-        let semaphore = Arc::new(Semaphore::new(3));
-        let inside = Arc::new(AtomicI64::new(0));
-        let until = Instant::now() + Duration::from_millis(300);
-        let threads: Vec<_> = (0..6)
-            .map(|i| {
-                let (semaphore, inside) = (Arc::clone(&semaphore), Arc::clone(&inside));
-                thread::spawn(move || {
-                    while Instant::now() < until {
-                        let count = 1 + i % 3;
-                        let permit = match i % 2 {
-                            0 => semaphore.acquire_many_timeout(count, Duration::from_micros(15)),
-                            _ => Some(semaphore.acquire_many(count)),
-                        };
-                        if permit.is_some() {
-                            let holders = inside.fetch_add(count as i64, Ordering::SeqCst) + count as i64;
-                            assert!(holders <= 3, "{holders} permits out");
-                            thread::yield_now();
-                            inside.fetch_sub(count as i64, Ordering::SeqCst);
-                        }
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(semaphore.available_permits(), 3);
-        assert_eq!(semaphore.state.load(Ordering::SeqCst) & WAITERS, 0);
-    }
-
-    #[test]
-    fn who_gives_up_at_the_head_lets_the_smaller_ones_behind_pass() {
-        let semaphore = Arc::new(Semaphore::new(1));
-        let large = {
-            let semaphore = Arc::clone(&semaphore);
-            thread::spawn(move || semaphore.acquire_many_timeout(2, Duration::from_millis(100)).is_some())
-        };
-        while semaphore.state.load(Ordering::SeqCst) & WAITERS == 0 {
-            thread::yield_now();
-        }
-        assert!(semaphore.try_acquire().is_none(), "nobody overtakes");
-        drop(semaphore.acquire());
-        assert!(!large.join().unwrap());
-        assert_eq!(semaphore.available_permits(), 1);
-    }
-
-    #[test]
-    fn a_failed_timed_acquire_leaves_the_count_right() {
-        let semaphore = Semaphore::new(0);
-        assert!(semaphore.acquire_timeout(Duration::from_millis(5)).is_none());
-        semaphore.release();
-        assert_eq!(semaphore.available_permits(), 1);
-        assert!(semaphore.try_acquire().is_some());
-    }
-}
+mod tests;

@@ -19,5 +19,5 @@ pub(crate) mod thread;
 mod waiter;
 
 pub(crate) use id::{current_id, new_id};
-pub(crate) use list::{Batch, List, Side, Wait, Waited, deadline_after};
+pub(crate) use list::{Batch, List, Side, Wait, deadline_after};
 pub(crate) use waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};

@@ -183,3 +183,23 @@ fn price_of_an_uncontended_lock() {
         println!("ours {:.2} ns, parking_lot {:.2} ns", ns(a), ns(b));
     }
 }
+
+/// As above: two OS threads on one mutex.
+#[test]
+#[ignore = "a measurement"]
+fn price_of_a_contended_lock() {
+    const ROUNDS: u32 = 2_000_000;
+    fn both(lock: impl Fn() + Sync) -> Duration {
+        let started = Instant::now();
+        thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| (0..ROUNDS).for_each(|_| lock()));
+            }
+        });
+        started.elapsed() / (2 * ROUNDS)
+    }
+    let (ours, theirs) = (Mutex::new(0u64), parking_lot::Mutex::new(0u64));
+    for _ in 0..3 {
+        println!("ours {:?}, parking_lot {:?}", both(|| *ours.lock() += 1), both(|| *theirs.lock() += 1));
+    }
+}
