@@ -280,3 +280,45 @@ fn model_event_set_then_clear_wakes_who_waits() {
         assert_eq!(waiter.join().unwrap(), 1);
     });
 }
+
+/// The lock is granted to a waiter that has just given up: it is put back, whether it wanted to read or to write.
+#[test]
+fn model_rwlock_grant_meets_a_waiter_that_gave_up() {
+    for write in [false, true] {
+        check(3, move || {
+            let lock = Arc::new(RwLock::new(Watched::new()));
+            let guard = lock.write();
+            let impatient = {
+                let lock = Arc::clone(&lock);
+                thread::spawn(move || {
+                    if write {
+                        drop(lock.try_write_until(Instant::now()));
+                    } else {
+                        drop(lock.try_read_until(Instant::now()));
+                    }
+                })
+            };
+            drop(guard);
+            impatient.join().unwrap();
+            assert!(lock.try_write().is_some());
+        });
+    }
+}
+
+/// A writer that becomes a reader lets a waiting reader in beside it.
+#[test]
+fn model_rwlock_downgrade_lets_a_waiting_reader_in() {
+    check(3, || {
+        let lock = Arc::new(RwLock::new(Watched::new()));
+        let guard = lock.write();
+        guard.add();
+        let reader = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || lock.read().get())
+        };
+        let guard = RwLockWriteGuard::downgrade(guard);
+        assert_eq!(reader.join().unwrap(), 1);
+        drop(guard);
+        assert!(lock.try_write().is_some());
+    });
+}
