@@ -63,6 +63,8 @@ fn timed_out_lockers_take_nothing_and_lose_nothing() {
 #[test]
 fn a_starved_locker_is_handed_the_lock() {
     const LOCKS: u64 = 20;
+    /// About 5 on an idle machine; a busy one may keep the woken thread waiting. Without hand-over it is 30,000.
+    const LIMIT: u64 = 500;
     let mutex = Arc::new(Mutex::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let greedy = {
@@ -71,6 +73,9 @@ fn a_starved_locker_is_handed_the_lock() {
             while !stop.load(Ordering::Relaxed) {
                 let mut taken = mutex.lock();
                 *taken += 1;
+                if *taken > LIMIT * LOCKS {
+                    break;
+                }
                 let started = Instant::now();
                 while started.elapsed() < Duration::from_micros(200) {
                     std::hint::spin_loop();
@@ -79,17 +84,15 @@ fn a_starved_locker_is_handed_the_lock() {
         })
     };
     for _ in 0..LOCKS {
-        while !mutex.is_locked() {
+        while !mutex.is_locked() && !greedy.is_finished() {
             thread::yield_now();
         }
         drop(mutex.lock());
     }
     stop.store(true, Ordering::Relaxed);
     greedy.join().unwrap();
-    // Half a millisecond and a few more turns each; without the hand-over it is many times that.
     let overtaken = *mutex.lock() / LOCKS;
-    println!("overtaken {overtaken} times a lock");
-    assert!(overtaken <= 20, "overtaken {overtaken} times a lock");
+    assert!(overtaken < LIMIT, "overtaken {overtaken} times a lock");
 }
 
 #[test]
