@@ -1,4 +1,4 @@
-//! [`after`], [`tick`] and [`never`]: receivers of points in time.
+//! [`after`], [`tick`] and [`never`](never()): receivers of points in time.
 //!
 //! There is no sender and no timer of their own: whoever receives waits until the next message is due and takes it.
 

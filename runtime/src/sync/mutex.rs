@@ -55,6 +55,15 @@ pub struct Mutex<T: ?Sized>(lock_api::Mutex<RawMutex, T>);
 /// MutexGuard::unlocked(&mut guard, || assert!(!pair.is_locked()));
 /// assert_eq!(guard.0, 2);
 /// ```
+///
+/// A guard may be sent; it unlocks where it is dropped.
+///
+/// ```
+/// let mutex = greenhub::sync::Mutex::new(1);
+/// let guard = mutex.lock();
+/// std::thread::scope(|s| s.spawn(move || drop(guard)).join().unwrap());
+/// assert!(!mutex.is_locked());
+/// ```
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
 /// Holds a [`Mutex`] locked and points at a part of its data.

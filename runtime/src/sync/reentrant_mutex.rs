@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// assert_eq!(outer.get(), 1);
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// let mutex = greenhub::sync::ReentrantMutex::new(1);
 /// let guard = mutex.lock();
 /// std::thread::scope(|s| s.spawn(move || drop(guard)).join().unwrap());
@@ -72,7 +72,7 @@ unsafe impl GetThreadId for CurrentId {
 /// The lock of [`ReentrantMutex`] as [`lock_api`] sees it: what its guards' type parameters name.
 ///
 /// lock_api keeps owner and depth around a raw mutex of its own, to which the terms of a lock have to get through:
-/// `lock` is the form that it uses to lock again and keeps interrupts; the timed forms carry [`Terms`] where others
+/// `lock` is the form that it uses to lock again and keeps interrupts; the timed forms carry `Terms` where others
 /// have an instant, and allow them.
 pub struct RawReentrantMutex(RawMutex);
 

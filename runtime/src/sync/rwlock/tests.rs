@@ -95,3 +95,11 @@ fn a_waiting_writer_holds_up_readers_and_lets_them_in_when_it_gives_up() {
     drop(outer);
     assert!(!lock.is_locked());
 }
+
+#[test]
+fn guards_may_be_sent() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<RwLockReadGuard<'static, u32>>();
+    is_send_and_sync::<RwLockWriteGuard<'static, u32>>();
+    is_send_and_sync::<RwLock<u32>>();
+}
