@@ -45,10 +45,12 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod blocking;
+pub mod channel;
 mod facade;
 mod greenlet;
 mod hub;
 mod reactor;
+pub mod sync;
 mod wait;
 
 #[cfg(not(greenhub_loom))]

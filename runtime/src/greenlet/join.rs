@@ -257,17 +257,14 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
             list.add(waiter);
         }
         let ended = park(&waiter, deadline, interrupts, reason(header));
-        if ended == Ended::Woken {
-            return true;
-        }
         header.joiners.0.lock().remove(&waiter);
         if header.state.load().is_done() {
             return true;
         }
         match ended {
             Ended::TimedOut => return false,
-            _ if interrupts == Interrupts::Kept => {}
-            _ => deliver_interrupts(),
+            Ended::Interrupted => deliver_interrupts(),
+            Ended::Woken => {}
         }
     }
 }
@@ -305,18 +302,15 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
     };
     let ended = park(&waiter, deadline, interrupts, reason(header));
     header.fiber.hand_back.set(None);
-    if ended == Ended::Woken || header.state.load().is_done() {
+    if header.state.load().is_done() {
         return Some(true);
     }
     match ended {
-        Ended::TimedOut => Some(false),
-        _ => {
-            if interrupts != Interrupts::Kept {
-                deliver_interrupts();
-            }
-            None
-        }
+        Ended::TimedOut => return Some(false),
+        Ended::Interrupted => deliver_interrupts(),
+        Ended::Woken => {}
     }
+    None
 }
 
 /// Who is waited for, as the deadlock report asks.

@@ -103,7 +103,9 @@ fn wait(
         Cause::Kill => Ended::Interrupted,
         // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
         Cause::Timer if deadline != NEVER && clock::now() >= deadline => Ended::TimedOut,
-        Cause::Timer => Ended::Interrupted,
+        Cause::Timer if interruptible => Ended::Interrupted,
+        // Whoever may not be interrupted finds that its condition does not hold, and waits on.
+        Cause::Timer => Ended::Woken,
     }
 }
 

@@ -79,7 +79,7 @@ impl Hub {
         // SAFETY: we hold its right to run, so it is alive.
         let header = unsafe { greenlet.as_ref() };
         let shared = self.shared();
-        if self.runtime.migration != Migration::Never {
+        if self.migration != Migration::Never {
             self.make_home(header);
         }
         if header.fiber.counted.get() {
@@ -98,7 +98,7 @@ impl Hub {
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does
                 // not own this counter.
-                let counted = header.fiber.counted.get() && self.runtime.migration == Migration::Never;
+                let counted = header.fiber.counted.get() && self.migration == Migration::Never;
                 header.fiber.counted.set(counted);
                 if counted {
                     shared.counters.waiting_outside.add(1);
@@ -245,14 +245,14 @@ impl Hub {
             let header = unsafe { greenlet.as_ref() };
             let stays = header.kind != Kind::Free
                 || header.fiber.pinned.get()
-                || self.runtime.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
+                || self.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
             if !own && stays {
                 // SAFETY: as above; the batch has let go of it.
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
                 self.accept(unsafe { Ref::from_raw(greenlet) });
-            } else if own && self.runtime.migration == Migration::Every {
+            } else if own && self.migration == Migration::Every {
                 // It was sent here to run here.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {
