@@ -43,7 +43,6 @@ pub(crate) struct Member {
 }
 
 /// The right to take a scoped greenlet's result. As `std::thread::ScopedJoinHandle`.
-#[must_use = "the scope waits for the greenlet anyway; if its result is not wanted, say `drop(..)`"]
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<T>,
     scope: PhantomData<&'scope ()>,
