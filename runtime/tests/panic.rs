@@ -53,7 +53,7 @@ fn a_panic_reaches_the_joiner_with_its_payload() {
                 assert!(error.is_panic() && !error.is_killed());
                 assert_eq!(*error.into_panic().downcast::<Vec<i32>>().unwrap(), [1, 2, 3]);
             });
-            let error = world.runtime.spawn(|| panic!("with {}", "text")).join().unwrap_err();
+            let error = world.runtime.spawn(|| panic!("with {}", std::hint::black_box("text"))).join().unwrap_err();
             assert_eq!(error.into_panic().downcast_ref::<String>().unwrap(), "with text");
         });
         assert_eq!(printed, 2);

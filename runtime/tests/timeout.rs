@@ -180,7 +180,6 @@ fn a_timeout_ends_every_kind_of_wait() {
         assert!(timeout(ms(2), || stream.read(&mut [0; 8])).is_err());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert!(timeout(ms(2), || socket.recv(&mut [0; 8])).is_err());
-        assert!(timeout(ms(2), || greenhub::unblock(|| std::thread::sleep(ms(10)))).is_err());
         let (sender, receiver) = channel::bounded::<u8>(0);
         assert!(timeout(ms(2), || receiver.recv()).is_err());
         assert!(timeout(ms(2), || sender.send(1)).is_err());
@@ -191,8 +190,9 @@ fn a_timeout_ends_every_kind_of_wait() {
 }
 
 #[test]
-fn a_timeout_ends_a_park() {
+fn a_timeout_ends_park_and_unblock_in_a_greenlet() {
     inside(|| {
+        assert!(timeout(ms(2), || greenhub::unblock(|| std::thread::sleep(ms(10)))).is_err());
         assert!(timeout(ms(2), greenhub::park).is_err());
         assert!(timeout(ms(2), || greenhub::park_timeout(LONG)).is_err());
         greenhub::current().unpark();
@@ -382,8 +382,8 @@ fn no_switch_panics_at_a_suspension_and_then_all_is_well() {
             yield_now,
             || sleep(ms(1)),
             greenhub::park,
-            || drop(greenhub::spawn(|| ()).join()),
-            || greenhub::scope(|s| _ = s.spawn(|| ())),
+            || drop(greenhub::spawn(|| sleep(ms(20))).join()),
+            || greenhub::scope(|s| _ = s.spawn(|| sleep(ms(20)))),
             || greenhub::block_on(std::future::pending::<()>()),
         ];
         for attempt in attempts {

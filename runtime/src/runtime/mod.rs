@@ -252,6 +252,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    crate::greenlet::scope::check_may_wait();
     let order = Order::new(Kind::Free, spawned_at);
     // SAFETY: whatever `f` and `T` borrow outlives this call, and this call outlives the greenlet: `join_shielded` does
     // not return or unwind before it is done (invariant 9).

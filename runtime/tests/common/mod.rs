@@ -12,7 +12,8 @@ pub(crate) mod left;
 pub(crate) mod watchdog;
 
 use greenhub::runtime::{Builder, Metrics, Runtime};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many hubs, in which mode.
@@ -122,6 +123,7 @@ pub(crate) fn on_built(places: &[Place], settings: impl Fn(Builder) -> Builder, 
 pub(crate) fn alone() -> Alone {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    install_hook();
     left::mark_this_thread();
     let watched = watchdog::watch_alone(format!("{:?}", std::thread::current().name()));
     Alone { _watched: watched, _guard: guard }
@@ -204,8 +206,8 @@ pub(crate) struct Witness(Arc<Seen>);
 /// What a [`Witness`] has told.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    drops: std::sync::atomic::AtomicUsize,
-    thread: std::sync::atomic::AtomicI64,
+    drops: AtomicUsize,
+    thread: AtomicI64,
 }
 
 impl Witness {
@@ -221,37 +223,42 @@ impl Witness {
 
 impl Seen {
     pub(crate) fn drops(&self) -> usize {
-        self.drops.load(std::sync::atomic::Ordering::SeqCst)
+        self.drops.load(SeqCst)
     }
     /// Where it was dropped.
     pub(crate) fn thread(&self) -> i64 {
-        self.thread.load(std::sync::atomic::Ordering::SeqCst)
+        self.thread.load(SeqCst)
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        self.0.thread.store(os_thread(), std::sync::atomic::Ordering::SeqCst);
-        self.0.drops.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.thread.store(os_thread(), SeqCst);
+        self.0.drops.fetch_add(1, SeqCst);
     }
 }
 
-/// Runs `f` with panics kept quiet (they are expected), giving what was printed of them as a count.
-pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> (T, usize) {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-    static QUIET: AtomicBool = AtomicBool::new(false);
-    static HOOKS: AtomicUsize = AtomicUsize::new(0);
-    static ONCE: std::sync::Once = std::sync::Once::new();
+static QUIET: AtomicBool = AtomicBool::new(false);
+static PRINTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts panic messages, and keeps them quiet when they are expected. Below the runtime's own hook, which wraps the one
+/// it finds.
+fn install_hook() {
+    static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let loud = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            PRINTED.fetch_add(1, SeqCst);
             let message = info.payload_as_str().unwrap_or("");
-            HOOKS.fetch_add(1, SeqCst);
             if !QUIET.load(SeqCst) || message.contains("assertion") {
                 loud(info);
             }
         }));
     });
+}
+
+/// Runs `f` with panics kept quiet (they are expected), and says how many would have been printed.
+pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> (T, usize) {
     struct Loud;
     impl Drop for Loud {
         fn drop(&mut self) {
@@ -260,7 +267,7 @@ pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> (T, usize) {
     }
     let _loud = Loud;
     QUIET.store(true, SeqCst);
-    let before = HOOKS.load(SeqCst);
+    let before = PRINTED.load(SeqCst);
     let result = f();
-    (result, HOOKS.load(SeqCst) - before)
+    (result, PRINTED.load(SeqCst) - before)
 }
