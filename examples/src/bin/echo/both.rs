@@ -120,7 +120,7 @@ fn follow(options: &Options, server: &Server, load: &mut Load, watch: &mut Watch
                     .within(begun.elapsed(), options.seconds),
             };
             screen.show(&progress, &rows, started.elapsed());
-            if begun.is_some_and(|begun| begun.elapsed() < options.seconds) {
+            if begun.is_some_and(|begun| begun.elapsed() < options.seconds) && !stop::asked() {
                 seen.rows = rows;
             }
         }

@@ -180,7 +180,7 @@ mod tests {
             (&["--connections", "0"], "0 is not in"),
             (&["--size", "0"], "0 is not in"),
             (&["--seconds", "0"], "no time"),
-            (&["--seconds", "-1"], "negative"),
+            (&["--seconds=-1"], "negative"),
             (&["--seconds", "nan"], "invalid value"),
             (&["--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1"], "cannot be used with"),
             (&["--client", "tokio"], "possible values"),

@@ -15,6 +15,9 @@ pub(crate) fn is_good(outcome: &Outcome) -> bool {
 
 /// What the load measured.
 pub(crate) fn load(options: &Options, outcome: &Outcome) -> String {
+    if outcome.connections == 0 {
+        return "\nno connection was opened\n".to_owned();
+    }
     let client = match options.client {
         Client::Greenlets => "greenlets",
         Client::Std => "plain threads",
@@ -53,7 +56,7 @@ pub(crate) fn memory(before: Memory, after: Memory, connections: u64) -> String 
     let grown = |before: u64, after: u64| after as f64 - before as f64;
     let each = |before: u64, after: u64| bytes(grown(before, after) / connections.max(1) as f64);
     format!(
-        "  memory      {} a connection on the server, and {} of page tables   ({} resident, {} before)\n",
+        "  memory      {} a connection in the server's process, and {} of page tables\n              ({} resident with all of them open, {} before; what the kernel keeps for sockets not counted)\n",
         each(before.resident, after.resident),
         each(before.page_tables, after.page_tables),
         bytes(after.resident as f64),

@@ -110,8 +110,8 @@ impl Run {
         self.settled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Opening goes on with what fits if a limit is the reason, and stops otherwise: what is wrong with one connection
-    /// is wrong with the next.
+    /// The first that cannot be opened ends the opening: what is wrong with one connection is wrong with the next, and
+    /// is said once. If a limit is the reason, the run goes on with what fits; else it has failed.
     pub(crate) fn could_not_open(&self, index: usize, trouble: &Trouble) {
         let code = match trouble {
             Trouble::Call { call: "connect", error, .. } => error.raw_os_error(),
@@ -127,10 +127,8 @@ impl Run {
             Some(libc::ENOBUFS | libc::ENOMEM) => {
                 self.cut("out of memory for sockets: `sysctl net.ipv4.tcp_mem`".into());
             }
-            _ => {
-                self.closed.store(true, Ordering::Relaxed);
-                self.has_failed(index, trouble);
-            }
+            _ if self.closed.swap(true, Ordering::Relaxed) => {}
+            _ => self.has_failed(index, trouble),
         }
         self.settled.fetch_add(1, Ordering::Relaxed);
     }
