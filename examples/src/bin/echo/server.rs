@@ -120,14 +120,15 @@ impl Server {
 
 /// One listener, on the one address given.
 pub(crate) fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => failed(
-            format_args!(
-                "cannot listen on {address} (another program does; port 0 lets the system choose one)"
-            ),
-            &error,
-        ),
-        _ => failed(format_args!("cannot listen on {address}"), &error),
+    TcpListener::bind(address).map_err(|error| {
+        let hint = match (error.kind(), address.port()) {
+            (io::ErrorKind::AddrInUse, 0) => {
+                " (every local port is taken: `sysctl net.ipv4.ip_local_port_range`, or wait a minute)"
+            }
+            (io::ErrorKind::AddrInUse, _) => " (another program does; port 0 lets the system choose one)",
+            _ => "",
+        };
+        failed(format_args!("cannot listen on {address}{hint}"), &error)
     })
 }
 

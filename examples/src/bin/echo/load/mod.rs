@@ -14,7 +14,7 @@ use crate::display::{Progress, Screen};
 use crate::event::{Event, Outcome};
 use crate::limits::{Limits, Need, plan};
 use crate::numbers::{count, rate};
-use crate::options::{Client, Options};
+use crate::options::{Client, Options, Role};
 use crate::{failed, runtime, stop, summary};
 use connection::PATIENCE;
 use gate::{Gate, GreenletGate, ThreadGate};
@@ -75,7 +75,10 @@ pub(crate) fn drive(
     let hubs = runtime.as_ref().map_or(0, |runtime| runtime.metrics().hubs.len());
     let addresses = Some(options.connect.len());
     let plan = plan(&limits, Need { connections: options.connections(), hubs, addresses });
-    plan.cuts.into_iter().for_each(|cut| tell(Event::Note(cut)));
+    // What was cut for both sides the parent has said.
+    if options.role() != Role::Child || plan.connections < options.connections() {
+        plan.cuts.into_iter().for_each(|cut| tell(Event::Note(cut)));
+    }
     let order = Order {
         seed: options.seed,
         size: options.size(),

@@ -175,6 +175,8 @@ impl Run {
         self.tell(Event::Failure(text));
     }
 
+    // Not inlined into what suspends: a lock looks at a thread-local.
+    #[inline(never)]
     fn tell(&self, event: Event) {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
