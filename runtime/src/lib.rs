@@ -56,6 +56,8 @@ mod wait;
 #[cfg(not(greenhub_loom))]
 mod ids;
 #[cfg(not(greenhub_loom))]
+pub mod guide;
+#[cfg(not(greenhub_loom))]
 mod monitor;
 #[cfg(not(greenhub_loom))]
 pub mod net;

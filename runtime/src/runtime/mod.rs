@@ -154,7 +154,7 @@ impl Shared {
 /// A set of hubs, explicitly started. Dropping it shuts it down.
 ///
 /// Programs that need no settings use the default runtime, which starts with the first [`spawn`](crate::spawn) or
-/// [`run`](crate::run).
+/// [`run`].
 ///
 /// ```
 /// let runtime = greenhub::runtime::Builder::new().hubs(2).build()?;
