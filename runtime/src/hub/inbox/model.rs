@@ -70,7 +70,8 @@ impl World {
 
 fn in_order(taken: &[(usize, usize)]) {
     for producer in 0..2 {
-        let numbers: Vec<_> = taken.iter().filter(|(by, _)| *by == producer).map(|(_, number)| *number).collect();
+        let numbers: Vec<_> =
+            taken.iter().filter(|(by, _)| *by == producer).map(|(_, number)| *number).collect();
         assert!(numbers.is_sorted(), "a producer's pushes changed their order: {numbers:?}");
     }
 }
