@@ -58,9 +58,7 @@ impl Ends {
 }
 
 fn check(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(f);
+    crate::model::explore_within(preemptions, f);
 }
 
 fn pushed_by_two(max_threads: usize, idle: Duration) {

@@ -24,6 +24,9 @@
 
 use crate::facade::atomic::{AtomicU64, Ordering};
 
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
 const PHASE: u64 = 0b111;
 const LATER: u64 = 0;
 const PLACED: u64 = 5;
