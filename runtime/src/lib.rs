@@ -5,13 +5,12 @@ mod blocking;
 mod facade;
 mod greenlet;
 mod hub;
+mod monitor;
 mod reactor;
 mod wait;
 
 #[cfg(not(greenhub_loom))]
 mod ids;
-#[cfg(not(greenhub_loom))]
-mod monitor;
 #[cfg(not(greenhub_loom))]
 pub mod net;
 #[cfg(not(greenhub_loom))]

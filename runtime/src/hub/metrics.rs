@@ -46,6 +46,6 @@ pub(crate) struct Counters {
     pub(crate) live_stacks: Counter,
     /// Started greenlets that wait for I/O or time: the load that placement goes by.
     pub(crate) waiting_outside: Counter,
-    /// When the running greenlet began to run, on a coarse clock, and which one it is: for the monitor.
-    pub(crate) running: Counter,
+    /// Claimed greenlets that wait for a stack.
+    pub(crate) stackless: Counter,
 }

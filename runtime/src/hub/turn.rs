@@ -186,14 +186,14 @@ impl Hub {
         self.mailbox.bed.lie_down();
         let work = || self.work_anywhere() || self.must_keep_watch();
         if self.runtime.watch.rest(self.index, work) == Rest::Watch {
-            self.mailbox.bed.get_up();
+            self.get_up();
             return true;
         }
         if own() && !self.runtime.watch.is_mine(self.index) {
             self.stacks().trim();
             self.block_until(self.timers().next());
         }
-        self.mailbox.bed.get_up();
+        self.get_up();
         self.runtime.watch.rise(self.index)
     }
 
@@ -203,12 +203,17 @@ impl Hub {
         if self.mailbox.is_empty() && !self.runtime.is_ended() {
             self.block_until(deadline);
         }
+        self.get_up();
+    }
+
+    /// The end of every rest: tells producers, and the monitor if it rests too.
+    fn get_up(&self) {
         self.mailbox.bed.get_up();
+        self.runtime.monitor.hub_is_up();
     }
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
-        self.runtime.monitor.hub_sleeps();
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -218,7 +223,6 @@ impl Hub {
         self.clock.set(now);
         self.pace.looked.set(now);
         self.pace.polled.set(now);
-        self.runtime.monitor.hub_wakes();
         if self.timers().next() <= now {
             self.fire_timers(now);
         }

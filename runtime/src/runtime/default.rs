@@ -33,3 +33,8 @@ pub(crate) fn try_default_runtime() -> io::Result<&'static Arc<Shared>> {
     }
     Ok(&DEFAULT.get().expect("just set").shared)
 }
+
+/// The default runtime, if anything has started it.
+pub(crate) fn started_default_runtime() -> Option<&'static Arc<Shared>> {
+    DEFAULT.get().map(|runtime| &runtime.shared)
+}

@@ -76,6 +76,7 @@ impl Runtime {
                 threads_ended = false;
             }
         }
+        threads_ended &= shared.monitor.join(in_time);
         let blocking_ended =
             shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
         for hub in shared.hubs() {
