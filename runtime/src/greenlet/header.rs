@@ -17,6 +17,7 @@ use super::waiting::WaitReport;
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
+use crate::wait::Waiter;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
@@ -91,8 +92,8 @@ pub(crate) struct Fiber {
     pub(crate) held: Cell<bool>,
     /// It called `spawn_local`: pinned until it ends.
     pub(crate) pinned: Cell<bool>,
-    /// It was claimed by its joiner, which runs next when this one ends.
-    pub(crate) hand_back: Cell<bool>,
+    /// The joiner that claimed it, on this same hub, and runs next when it ends.
+    pub(crate) hand_back: Cell<Option<Waiter>>,
     /// Somebody waits for its end. Set by its last frame, read by the hub.
     pub(crate) joined: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
@@ -173,7 +174,7 @@ impl Ref {
                         unwinding: Cell::new(false),
                         held: Cell::new(false),
                         pinned: Cell::new(birth.kind != Kind::Free),
-                        hand_back: Cell::new(false),
+                        hand_back: Cell::new(None),
                         joined: Cell::new(false),
                         counted: Cell::new(false),
                         locals: Locals::new(),

@@ -179,8 +179,7 @@ impl<'scope> Scope<'scope, '_> {
             let mut state = self.shared.state.lock();
             // It may have left between the look and the lock; then its place is in the free list, or already another's.
             if !header.state.load().is_done() {
-                // SAFETY: the handle keeps it alive.
-                state.children[place] = Some(unsafe { Ref::share(std::ptr::NonNull::from(header)) });
+                state.children[place] = Some(header.clone());
             }
         }
         ScopedJoinHandle { handle, scope: PhantomData }

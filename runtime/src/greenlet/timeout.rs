@@ -92,6 +92,11 @@ impl Masks {
         first.map(|(_, frame)| Expired(frame.as_ptr().addr()))
     }
 
+    /// Whether an enclosing timeout has expired.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.earliest() != NEVER && self.expired(clock::now()).is_some()
+    }
+
     /// Unwinds to the first expired timeout, if there is one.
     pub(crate) fn deliver_expired(&self) {
         if self.earliest() == NEVER {

@@ -4,12 +4,12 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, wake_joiners};
+use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
 use crate::greenlet::link;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
-use crate::runtime::Migration;
+use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -79,7 +79,7 @@ impl Hub {
         // SAFETY: we hold its right to run, so it is alive.
         let header = unsafe { greenlet.as_ref() };
         let shared = self.shared();
-        if self.runtime.migration != Migration::Never {
+        if self.migration != Migration::Never {
             header.set_home(self.mailbox);
         }
         if header.fiber.counted.get() {
@@ -98,7 +98,7 @@ impl Hub {
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does
                 // not own this counter.
-                let counted = header.fiber.counted.get() && self.runtime.migration == Migration::Never;
+                let counted = header.fiber.counted.get() && self.migration == Migration::Never;
                 header.fiber.counted.set(counted);
                 if counted {
                     shared.counters.waiting_outside.add(1);
@@ -116,6 +116,7 @@ impl Hub {
     /// A greenlet has ended: everything that is left of it goes.
     #[inline]
     fn finish(&self, greenlet: NonNull<Header>) {
+        fork::end_child(self.runtime.generation);
         // SAFETY: the life reference is ours to give up.
         let header = unsafe { Ref::from_raw(greenlet) };
         let shared = self.shared();
@@ -123,8 +124,8 @@ impl Hub {
         let context =
             unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
         self.give_back(context.into_stack());
-        self.end(&header);
         shared.counters.live_stacks.sub(1);
+        self.end(&header);
         drop(header);
         if !self.stackless.borrow().is_empty() {
             self.retry_stackless();
@@ -139,9 +140,10 @@ impl Hub {
         // SAFETY: it ends here and now, and its life reference is held.
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
-            wake_joiners(header, header.fiber.hand_back.get());
+            wake_joiners(header);
             link::run_all(header);
         }
+        hand_back(header);
         if let Some(scope) = header.scope() {
             scope.leave();
         }
@@ -227,14 +229,14 @@ impl Hub {
             let header = unsafe { greenlet.as_ref() };
             let stays = header.kind != Kind::Free
                 || header.fiber.pinned.get()
-                || self.runtime.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
+                || self.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
             if !own && stays {
                 // SAFETY: as above; the batch has let go of it.
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
                 self.accept(unsafe { Ref::from_raw(greenlet) });
-            } else if own && self.runtime.migration == Migration::Every {
+            } else if own && self.migration == Migration::Every {
                 // It was sent here to run here.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {

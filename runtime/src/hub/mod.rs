@@ -50,6 +50,9 @@ pub(crate) struct HubShared {
 /// switch (invariant 4).
 pub(crate) struct Hub {
     index: usize,
+    /// This hub's part of `runtime`, so that a switch need not look it up.
+    shared: NonNull<HubShared>,
+    migration: Migration,
     runtime: Arc<Shared>,
     mailbox: &'static Mailbox,
     /// The greenlet that is running.
@@ -77,6 +80,8 @@ impl Hub {
         let now = crate::timer::clock::now();
         Self {
             index,
+            shared: NonNull::from(runtime.hub(index)),
+            migration: runtime.migration,
             mailbox: runtime.hub(index).mailbox,
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
@@ -96,7 +101,8 @@ impl Hub {
 
     #[inline]
     pub(crate) fn shared(&self) -> &HubShared {
-        self.runtime.hub(self.index)
+        // SAFETY: it is part of `runtime`, which this hub keeps alive.
+        unsafe { self.shared.as_ref() }
     }
 
     #[inline]
@@ -166,7 +172,7 @@ impl Hub {
     /// A started greenlet of this hub is ready again.
     #[inline]
     pub(crate) fn push_ready(&self, entry: Entry) {
-        if self.runtime.migration == Migration::Never {
+        if self.migration == Migration::Never {
             self.queue.push_ring(entry);
         } else {
             self.push_migrating(entry);
@@ -181,7 +187,7 @@ impl Hub {
             self.queue.push_ring(entry);
             return;
         }
-        if self.runtime.migration == Migration::Every && self.runtime.hubs().len() > 1 {
+        if self.migration == Migration::Every && self.runtime.hubs().len() > 1 {
             let next = (header.home().hub() + 1) % self.runtime.hubs().len();
             if next != self.index {
                 // SAFETY: the entry is the right to run, and the greenlet lies in no inbox.
@@ -196,7 +202,7 @@ impl Hub {
     /// Whether a greenlet woken here, which lives elsewhere, runs here from now on.
     #[inline]
     pub(crate) fn adopts(&self, header: &Header) -> bool {
-        self.runtime.migration != Migration::Never
+        self.migration != Migration::Never
             && header.home().runtime() == self.mailbox.runtime()
             && may_move(header)
     }
@@ -205,7 +211,7 @@ impl Hub {
     pub(crate) fn run_next(&self, entry: Entry) {
         if self.pace.may_hand_back()
             && self.next.get().is_none()
-            && self.runtime.migration != Migration::Every
+            && self.migration != Migration::Every
         {
             self.next.set(Some(entry));
         } else {
@@ -219,6 +225,12 @@ impl Hub {
         if let Some(waiting) = self.next.replace(Some(entry)) {
             self.push_ready(waiting);
         }
+    }
+
+    /// Whether started greenlets may leave this hub.
+    #[inline]
+    pub(crate) fn migrates(&self) -> bool {
+        self.migration != Migration::Never
     }
 
     /// Whether a joiner on this hub may take that unstarted greenlet out of its queue.

@@ -239,7 +239,7 @@ impl Hub {
     /// In migrate mode somebody must look after the timers and I/O of a hub that is stuck, as long as one is up.
     fn must_keep_watch(&self) -> bool {
         use crate::runtime::Migration;
-        self.runtime.migration != Migration::Never
+        self.migration != Migration::Never
             && self.runtime.hubs().iter().enumerate().any(|(index, hub)| {
                 index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_stacks.get() > 0
             })

@@ -1,5 +1,6 @@
 //! [`Builder`]: a runtime's settings, and how its hubs are started.
 
+use super::fork;
 use super::{Migration, RUNNING, Runtime, Shared};
 use crate::blocking::BlockingPool;
 use crate::greenlet::current;
@@ -213,6 +214,7 @@ impl Builder {
             return Err(invalid("blocking_threads(0): `unblock` needs at least one thread".into()));
         }
         unwind::install_hook();
+        fork::watch();
         // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
         overflow::install(describe_owner)?;
         let stacks = StackPool::new(StackConfig {
@@ -242,6 +244,7 @@ impl Builder {
         }
         let shared = Arc::new(Shared {
             id,
+            generation: fork::generation(),
             hubs: shared_hubs.into(),
             watch: Watch::new(hubs),
             migration: self.migration,

@@ -2,6 +2,7 @@
 
 mod builder;
 mod default;
+pub(crate) mod fork;
 mod metrics;
 mod shutdown;
 
@@ -44,6 +45,8 @@ const ENDED: u8 = 2;
 /// What all hubs of a runtime share. Nothing in here is written on spawn, wake or registration but what is one hub's.
 pub(crate) struct Shared {
     pub(crate) id: u64,
+    /// The process it was made in, counted in forks.
+    pub(crate) generation: u64,
     hubs: Box<[HubShared]>,
     pub(crate) watch: Watch,
     pub(crate) migration: Migration,
@@ -80,6 +83,17 @@ impl Shared {
     pub(crate) fn is_ended(&self) -> bool {
         // Acquire: pairs with the Release in `shutdown`.
         self.phase.load(Ordering::Acquire) == ENDED
+    }
+
+    /// # Panics
+    ///
+    /// In a child process: the hubs stayed in the parent.
+    pub(crate) fn check_process(&self) {
+        assert!(
+            self.generation == fork::generation(),
+            "this runtime was made before the process forked, and its hubs exist only in the parent: make a new runtime \
+             in the child, or `exec`"
+        );
     }
 
     /// Lists a greenlet spawned from outside; `false` if the runtime takes no more.

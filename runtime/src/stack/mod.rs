@@ -32,9 +32,9 @@ mod tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
-pub(crate) use guard::GuardPolicy;
-pub(crate) use pool::{StackConfig, StackCounts, StackPool};
-pub(crate) use region::leaked_regions;
+
+pub(crate) use pool::{StackConfig, StackPool};
+
 pub(crate) use size::StackSize;
 
 use corosensei::stack::StackPointer;
