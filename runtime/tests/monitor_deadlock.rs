@@ -60,7 +60,9 @@ fn a_circle_is_named_and_run_panics(hubs: usize) {
         assert_eq!(each.waits_in, "JoinHandle::join");
         assert!(each.spawned_at.file().ends_with("monitor_deadlock.rs"));
     }
-    for part in ["deadlock", "'left'", "'right'", "JoinHandle::join", ", for greenlet", "in a circle", "OS thread"] {
+    for part in
+        ["deadlock", "'left'", "'right'", "JoinHandle::join", ", for greenlet", "in a circle", "OS thread"]
+    {
         assert!(text.contains(part), "{part:?} is missing in {text:?}");
     }
     // It goes on with whoever is not in the circle.
@@ -84,6 +86,51 @@ fn a_circle_is_named_and_run_panics_in_migrate_mode() {
     let builder = unsafe { Builder::new().hubs(2).migrate_started() };
     let runtime = builder.deadlock(Deadlock::Panic).build().unwrap();
     assert!(panics_with(|| runtime.run(join_in_a_circle)).contains("in a circle"));
+}
+
+/// The lock changes hands while somebody waits for it: the report names who holds it now, not who held it when the wait
+/// began.
+#[test]
+fn locks_name_their_present_holder() {
+    use greenhub::sync::Mutex;
+    let (runtime, reports) = reporting(1, Deadlock::Panic);
+    let deadlocked = || {
+        runtime.run(|| {
+            let lock = Arc::new(Mutex::new(()));
+            let held = lock.lock();
+            let (for_heir, for_waiter) = (lock.clone(), lock.clone());
+            let heir = named("heir", move || {
+                let _held = for_heir.lock();
+                greenhub::park();
+            });
+            let waiter = named("waiter", move || drop(for_waiter.lock()));
+            // Both wait; the first in line gets it.
+            greenhub::yield_now();
+            drop(held);
+            waiter.join().unwrap();
+            heir.join().unwrap();
+        });
+    };
+    panics_with(deadlocked);
+    let report = reports.recv_timeout(PATIENCE).unwrap();
+    let with_name = |name| report.greenlets.iter().find(|each| each.greenlet.name() == Some(name)).unwrap();
+    assert_eq!(with_name("heir").waits_in, "park", "{report}");
+    assert_eq!(with_name("waiter").held_by, Some(with_name("heir").greenlet.id()), "{report}");
+    assert!(report.to_string().contains("waits in Mutex::lock"), "{report}");
+    assert!(report.to_string().contains(", held by greenlet 'heir'"), "{report}");
+}
+
+#[test]
+fn a_lock_taken_twice_is_held_by_itself() {
+    let (runtime, _reports) = reporting(1, Deadlock::Panic);
+    let text = panics_with(|| {
+        runtime.run(|| {
+            let lock = greenhub::sync::Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        });
+    });
+    assert!(text.contains("held by itself"), "{text}");
 }
 
 #[test]

@@ -69,3 +69,8 @@ fn a_block_on_that_somebody_may_wake_is_no_deadlock() {
         }));
     });
 }
+
+#[test]
+fn a_job_of_unblock_is_no_deadlock() {
+    no_deadlock(|| greenhub::unblock(|| std::thread::sleep(LONG)));
+}

@@ -96,21 +96,49 @@ fn main() {
                     return;
                 }
                 "pong" => {
-            let (a, b) = greenhub::channel::bounded(1); let (c, d) = greenhub::channel::bounded(1);
-            let h = greenhub::spawn(move || { for x in b { if c.send(x).is_err() { break; } } });
-            let t = Instant::now();
-            for i in 0..300_000u64 { a.send(i).unwrap(); d.recv().unwrap(); }
-            println!("pingpong {:.1} ns", t.elapsed().as_nanos() as f64 / 3e5);
-            drop(a); h.join().unwrap();
-        }
-        "sky" => {
-            fn sky(c: greenhub::channel::Sender<u64>, num: u64, size: u64) { if size == 1 { c.send(num).unwrap(); return; } let (s, r) = greenhub::channel::bounded(10); for i in 0..10 { let s = s.clone(); let n = num + i * (size / 10); drop(greenhub::spawn(move || sky(s, n, size / 10))); } c.send((0..10).map(|_| r.recv().unwrap()).sum()).unwrap(); }
-            let t = Instant::now();
-            let (s, rx) = greenhub::channel::bounded(1);
-            drop(greenhub::spawn(move || sky(s, 0, 1_000_000)));
-            println!("skynet {} {:?} stacks {}", rx.recv().unwrap(), t.elapsed(), r.metrics().stacks_cached);
-        }
-        "idle" => {
+                    let (a, b) = greenhub::channel::bounded(1);
+                    let (c, d) = greenhub::channel::bounded(1);
+                    let h = greenhub::spawn(move || {
+                        for x in b {
+                            if c.send(x).is_err() {
+                                break;
+                            }
+                        }
+                    });
+                    let t = Instant::now();
+                    for i in 0..300_000u64 {
+                        a.send(i).unwrap();
+                        d.recv().unwrap();
+                    }
+                    println!("pingpong {:.1} ns", t.elapsed().as_nanos() as f64 / 3e5);
+                    drop(a);
+                    h.join().unwrap();
+                }
+                "sky" => {
+                    fn sky(c: greenhub::channel::Sender<u64>, num: u64, size: u64) {
+                        if size == 1 {
+                            c.send(num).unwrap();
+                            return;
+                        }
+                        let (s, r) = greenhub::channel::bounded(10);
+                        for i in 0..10 {
+                            let s = s.clone();
+                            let n = num + i * (size / 10);
+                            drop(greenhub::spawn(move || sky(s, n, size / 10)));
+                        }
+                        c.send((0..10).map(|_| r.recv().unwrap()).sum()).unwrap();
+                    }
+                    let t = Instant::now();
+                    let (s, rx) = greenhub::channel::bounded(1);
+                    drop(greenhub::spawn(move || sky(s, 0, 1_000_000)));
+                    println!(
+                        "skynet {} {:?} stacks {}",
+                        rx.recv().unwrap(),
+                        t.elapsed(),
+                        r.metrics().stacks_cached
+                    );
+                }
+                "idle" => {
                     greenhub::sleep(Duration::from_secs(3));
                     return;
                 }

@@ -209,10 +209,7 @@ impl Hub {
 
     /// What is ready here runs after `entry`.
     pub(crate) fn run_next(&self, entry: Entry) {
-        if self.pace.may_hand_back()
-            && self.next.get().is_none()
-            && self.migration != Migration::Every
-        {
+        if self.pace.may_hand_back() && self.next.get().is_none() && self.migration != Migration::Every {
             self.next.set(Some(entry));
         } else {
             self.push_ready(entry);

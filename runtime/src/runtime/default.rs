@@ -43,8 +43,3 @@ pub(crate) fn started() -> Option<&'static Arc<Shared>> {
     let runtime = unsafe { DEFAULT.load(Ordering::Acquire).as_ref() }?;
     (runtime.shared.generation == fork::generation()).then_some(&runtime.shared)
 }
-
-/// The default runtime, if anything has started it.
-pub(crate) fn started_default_runtime() -> Option<&'static Arc<Shared>> {
-    DEFAULT.get().map(|runtime| &runtime.shared)
-}

@@ -7,7 +7,7 @@ mod metrics;
 mod shutdown;
 
 pub use builder::Builder;
-pub(crate) use default::{default_runtime, started_default_runtime, try_default_runtime};
+pub(crate) use default::{default_runtime, started as started_default_runtime, try_default_runtime};
 pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
