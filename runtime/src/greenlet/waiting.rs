@@ -39,8 +39,6 @@ pub(crate) struct Waiting {
     pub(crate) may_be_held: bool,
     /// When its timer ends the wait, or `NEVER`.
     pub(crate) deadline: u64,
-    /// Which of the greenlet's waits this is.
-    pub(crate) epoch: u32,
 }
 
 impl WaitReport {
@@ -86,7 +84,7 @@ impl Header {
         }
         // SAFETY: both words come from one `begin` (see above), which took them from one `&'static str`.
         let what = unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(what, length)) };
-        Some(Waiting { what, object, since, outside, may_be_held, deadline, epoch: before.epoch() })
+        Some(Waiting { what, object, since, outside, may_be_held, deadline })
     }
 }
 
