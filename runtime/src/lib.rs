@@ -53,6 +53,7 @@ mod hub;
 mod ids;
 #[cfg(all(test, greenhub_loom))]
 mod model;
+mod monitor;
 mod reactor;
 pub mod sync;
 mod timer;
@@ -68,8 +69,6 @@ mod hub {
 
 #[cfg(not(greenhub_loom))]
 pub mod guide;
-#[cfg(not(greenhub_loom))]
-mod monitor;
 #[cfg(not(greenhub_loom))]
 pub mod net;
 #[cfg(not(greenhub_loom))]

@@ -210,28 +210,27 @@ impl Hub {
             }
         }
         self.pace.doze.set(0);
-        idle::fall_asleep(
+        let watching = idle::fall_asleep(
             &self.mailbox.bed,
             &self.runtime.watch,
             self.index,
             &Asleep { hub: self, until: NEVER },
-        )
+        );
+        self.runtime.monitor.hub_is_up();
+        watching
     }
 
     /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.
     fn doze(&self, until: u64) {
         idle::doze(&self.mailbox.bed, &Asleep { hub: self, until });
+        self.runtime.monitor.hub_is_up();
     }
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
         // Stacks that come free on another hub come without a word.
-        let deadline = if self.has_stackless() {
-            deadline.min(clock::now() + policy::STACK_RETRY)
-        } else {
-            deadline
-        };
-        self.runtime.monitor.hub_sleeps();
+        let deadline =
+            if self.has_stackless() { deadline.min(clock::now() + policy::STACK_RETRY) } else { deadline };
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -241,7 +240,6 @@ impl Hub {
         self.clock.set(now);
         self.pace.looked.set(now);
         self.pace.polled.set(now);
-        self.runtime.monitor.hub_wakes();
         if self.timers().next() <= now {
             self.fire_timers(now);
         }

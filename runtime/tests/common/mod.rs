@@ -24,8 +24,7 @@ pub(crate) struct Place {
 }
 
 /// Every place tests run.
-pub(crate) const ALL: [Place; 6] =
-    [stay(1), stay(2), stay(4), roam(1), roam(2), roam(4)];
+pub(crate) const ALL: [Place; 6] = [stay(1), stay(2), stay(4), roam(1), roam(2), roam(4)];
 /// Where the order of things is that of one hub.
 pub(crate) const ONE_HUB: [Place; 2] = [stay(1), roam(1)];
 /// Where hubs can take from each other.
@@ -58,7 +57,9 @@ impl Place {
 
     /// Whether the environment asks that each greenlet is resumed on another hub than last time.
     pub(crate) fn moves_every_time(self) -> bool {
-        self.migrate && self.hubs > 1 && std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every")
+        self.migrate
+            && self.hubs > 1
+            && std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every")
     }
 }
 
@@ -114,7 +115,10 @@ pub(crate) fn on_built(places: &[Place], settings: impl Fn(Builder) -> Builder, 
         }
         left::expect_no_greenlets(&world);
         let runtime = Arc::into_inner(world.runtime).expect("the test has let go of its runtime");
-        assert!(runtime.shutdown_timeout(Duration::from_secs(20)), "the runtime on {place:?} did not end in time");
+        assert!(
+            runtime.shutdown_timeout(Duration::from_secs(20)),
+            "the runtime on {place:?} did not end in time"
+        );
         left::expect_as_before(&before, place);
     }
 }
