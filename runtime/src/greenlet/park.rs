@@ -86,13 +86,13 @@ fn wait(
     }
     {
         let hub = current::hub().expect("a greenlet runs on a hub");
+        greenlet.waiting.begin(reason, hub.clock());
         let wake_at = deadline.min(timeouts);
         if wake_at != NEVER {
             greenlet.alarm.set(greenlet.as_ptr(), hub.timers(), wake_at);
         } else if greenlet.alarm.deadline() != NEVER {
             greenlet.alarm.relax(NEVER);
         }
-        greenlet.waiting.begin(reason, hub.clock());
         greenlet.fiber.counted.set(reason.outside);
     }
     switch(greenlet, After::Park { epoch, user, masked });

@@ -40,8 +40,10 @@ pub(crate) struct HubShared {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
-    /// The greenlet that runs, for reports: an address to look up in the registry, never to follow.
+    /// The number of the greenlet that runs or ran last, for reports.
     pub(crate) running: std::sync::atomic::AtomicU64,
+    /// The number by which the system knows this hub's OS thread, or 0.
+    pub(crate) thread: std::sync::atomic::AtomicU32,
 }
 
 /// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a
@@ -207,10 +209,7 @@ impl Hub {
 
     /// What is ready here runs after `entry`.
     pub(crate) fn run_next(&self, entry: Entry) {
-        if self.pace.may_hand_back()
-            && self.next.get().is_none()
-            && self.migration != Migration::Every
-        {
+        if self.pace.may_hand_back() && self.next.get().is_none() && self.migration != Migration::Every {
             self.next.set(Some(entry));
         } else {
             self.push_ready(entry);
