@@ -106,7 +106,7 @@ impl Hub {
     }
 
     /// What to run next.
-    #[inline]
+    #[inline(always)]
     fn next_entry(&self) -> Option<Entry> {
         let left = self.pace.turns_left.get();
         if left == 0 {
@@ -121,6 +121,11 @@ impl Hub {
             Some(entry) => Some(entry),
             None => self.queue.pop(),
         }
+    }
+
+    #[inline(never)]
+    fn execute_stolen(&self, entry: Entry) {
+        self.execute(entry);
     }
 
     fn next_is_set(&self) -> bool {
@@ -198,7 +203,7 @@ impl Hub {
             if watching {
                 self.leave_watch();
             }
-            self.execute(entry);
+            self.execute_stolen(entry);
             return false;
         }
         if watching {

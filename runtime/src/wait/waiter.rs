@@ -169,6 +169,7 @@ impl Waiter {
 /// Stops the caller until its wait ends.
 ///
 /// `waiter` must come from [`Waiter::current`] (or [`Waiter::renew`]) in this very caller.
+#[inline(always)]
 pub(crate) fn park(
     waiter: &Waiter,
     deadline: Option<Instant>,
