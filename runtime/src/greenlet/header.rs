@@ -10,6 +10,7 @@
 
 use super::join::{JoinError, JoinList};
 use super::local::Locals;
+use super::memory;
 use super::state::State;
 use super::switch::{Context, Suspender};
 use super::timeout::Masks;
@@ -18,6 +19,7 @@ use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
 use crate::wait::Waiter;
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
@@ -163,7 +165,8 @@ impl Ref {
     where
         F: FnOnce() -> T,
     {
-        let task = Box::new(Task::<F, T> {
+        let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
+        let value = Task::<F, T> {
             base: WithResult {
                 header: Header {
                     state: birth.state,
@@ -197,8 +200,10 @@ impl Ref {
                 result: UnsafeCell::new(None),
             },
             closure: UnsafeCell::new(Some(closure)),
-        });
-        Ref(NonNull::from(Box::leak(task)).cast())
+        };
+        // SAFETY: the block is fresh, and large and aligned enough for the value.
+        unsafe { task.write(value) };
+        Ref(task.cast())
     }
 
     /// Takes over a reference that was given away with [`Ref::into_raw`].
@@ -376,6 +381,8 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `create`, and nobody refers to it any more.
-    drop(unsafe { Box::from_raw(header.cast::<Task<F, T>>().as_ptr()) });
+    // SAFETY: nobody refers to it any more.
+    unsafe { header.cast::<Task<F, T>>().drop_in_place() };
+    // SAFETY: taken with this layout in `create`.
+    unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }

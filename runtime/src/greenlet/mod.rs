@@ -27,6 +27,8 @@ pub(crate) mod link;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod local;
 #[cfg(not(greenhub_loom))]
+pub(crate) mod memory;
+#[cfg(not(greenhub_loom))]
 pub(crate) mod on_error;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod park;

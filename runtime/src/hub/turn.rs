@@ -74,6 +74,7 @@ impl Sleeper for Asleep<'_> {
     fn block(&self) {
         if self.until == NEVER {
             self.hub.stacks().trim();
+            self.hub.blocks.trim();
         }
         self.hub.block_until(self.until.min(self.hub.timers().next()));
     }
