@@ -97,7 +97,7 @@ pub(crate) fn expect_as_before(before: &Resources, place: Place) {
     // A joined thread takes a moment to leave the kernel's list.
     let same = |now: &Resources| {
         now.threads.is_subset(&before.threads)
-            && now.descriptors == before.descriptors
+            && now.descriptors.is_subset(&before.descriptors)
             && now.regions <= before.regions
     };
     let mut now = Resources::now();
@@ -105,5 +105,11 @@ pub(crate) fn expect_as_before(before: &Resources, place: Place) {
         now = Resources::now();
         same(&now)
     });
-    assert!(clean, "the runtime on {place:?} left something behind: before {before:#?}, now {now:#?}");
+    let threads: Vec<_> = now.threads.difference(&before.threads).collect();
+    let descriptors: Vec<_> = now.descriptors.difference(&before.descriptors).collect();
+    let regions = now.regions.saturating_sub(before.regions);
+    assert!(
+        clean,
+        "the runtime on {place:?} left behind: threads {threads:?}, descriptors {descriptors:?}, {regions} stack regions"
+    );
 }
