@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{SEVERAL_HUBS, World, eventually, on, roam, stay};
+use common::{SEVERAL_HUBS, World, eventually, on, roam, stay, where_load_counts};
 use greenhub::JoinHandle;
 use greenhub::net::{TcpListener, TcpStream};
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ impl Hogs {
 
 #[test]
 fn a_greenlet_that_never_yields_delays_nothing_that_comes_from_outside() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         let hogs = Hogs::start(world, world.place.hubs - 1);
         for _ in 0..30 {
             let handles: Vec<_> = (0..4).map(|n| world.runtime.spawn(move || n)).collect();
@@ -65,7 +65,7 @@ fn a_greenlet_that_never_yields_delays_nothing_that_comes_from_outside() {
 
 #[test]
 fn a_greenlet_that_never_yields_delays_nothing_that_it_spawned_before() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         let (send, receive) = greenhub::channel::unbounded();
@@ -92,7 +92,7 @@ fn a_greenlet_that_never_yields_delays_nothing_that_it_spawned_before() {
 
 #[test]
 fn timers_and_wakes_of_other_hubs_go_on_beside_a_hog() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         // Where they start they stay, so they start when the hogs have their hubs.
         let hogs = Hogs::start(world, world.place.hubs - 1);
         let handles: Vec<_> = (0..20)
@@ -112,7 +112,7 @@ fn timers_and_wakes_of_other_hubs_go_on_beside_a_hog() {
 
 #[test]
 fn spawn_later_of_a_stuck_hub_starts_elsewhere() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         let (send, receive) = greenhub::channel::unbounded();
@@ -132,7 +132,7 @@ fn spawn_later_of_a_stuck_hub_starts_elsewhere() {
 
 #[test]
 fn with_migration_a_hog_delays_not_even_the_started_greenlets_of_its_hub() {
-    on(&[roam(2), roam(4)], |world| {
+    on(&where_load_counts(&[roam(2), roam(4)]), |world| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         // Started everywhere first: sleepers, parked ones, and echoes.
@@ -187,7 +187,7 @@ fn with_migration_a_hog_delays_not_even_the_started_greenlets_of_its_hub() {
 
 #[test]
 fn nothing_runnable_waits_long_beside_an_idle_hub() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         // One short task at a time behind a busy spawner: an idle hub takes it.
         world.run(|| {
             for _ in 0..20 {
@@ -247,7 +247,7 @@ fn connections_accepted_on_one_hub_spread_over_all() {
 
 #[test]
 fn pinned_and_local_greenlets_are_never_taken_from_a_busy_hub() {
-    on(&SEVERAL_HUBS, |world| {
+    on(&where_load_counts(&SEVERAL_HUBS), |world| {
         world.run(|| {
             let spawner = greenhub::Builder::new().pinned().spawn(|| {
                 let here = common::os_thread();

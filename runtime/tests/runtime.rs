@@ -132,15 +132,17 @@ fn shutdown_asks_again_who_swallowed_the_first_kill() {
     for place in ALL {
         let runtime = place.builder().build().unwrap();
         let swallowed = Arc::new(AtomicUsize::new(0));
-        let count = swallowed.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let (count, began) = (swallowed.clone(), begun.clone());
         drop(runtime.spawn(move || {
+            began.store(true, SeqCst);
             for _ in 0..3 {
                 assert!(catch_unwind(AssertUnwindSafe(greenhub::park)).is_err());
                 count.fetch_add(1, SeqCst);
             }
             greenhub::park();
         }));
-        common::settle();
+        common::eventually("it began", || begun.load(SeqCst));
         assert!(runtime.shutdown_timeout(SECONDS));
         assert_eq!(swallowed.load(SeqCst), 3);
     }

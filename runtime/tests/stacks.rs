@@ -3,7 +3,7 @@
 mod common;
 
 use common::child;
-use common::{ALL, ONE_HUB, inside_on, on};
+use common::{ALL, ONE_HUB, inside_on, on, where_load_counts};
 use greenhub::channel;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -145,7 +145,7 @@ fn fork_join_recursion_keeps_live_stacks_in_the_tens() {
         let right = sum(middle, to);
         left.join().unwrap() + right
     }
-    on(&ALL, |world| {
+    on(&where_load_counts(&ALL), |world| {
         let leaves = a_million_or(50_000) as u64;
         MOST.store(0, SeqCst);
         assert_eq!(world.run(|| sum(0, leaves)), leaves * (leaves - 1) / 2);
@@ -169,7 +169,7 @@ fn a_tree_over_channels_keeps_live_stacks_in_the_thousands() {
         let sum = receive.recv().unwrap() + receive.recv().unwrap();
         done.send(sum).unwrap();
     }
-    on(&ALL, |world| {
+    on(&where_load_counts(&ALL), |world| {
         let count = a_million_or(30_000);
         MOST.store(0, SeqCst);
         let total = world.run(|| {
