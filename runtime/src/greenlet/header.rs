@@ -28,25 +28,25 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
 
-/// One greenlet.
+/// One greenlet. In the order of use: what every switch touches comes first and lies close together.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
-    refs: AtomicUsize,
-    vtable: &'static VTable,
-    /// The link of the one inbox it may lie in.
-    pub(crate) link: AtomicPtr<Header>,
     /// Where a wake from elsewhere goes: its hub's mailbox. Written by the hub that starts or takes it.
     home: AtomicPtr<Mailbox>,
+    pub(crate) id: u64,
     pub(crate) fiber: Fiber,
+    refs: AtomicUsize,
+    vtable: &'static VTable,
+    pub(crate) kind: Kind,
     pub(crate) alarm: Alarm,
     pub(crate) joiners: JoinList,
-    pub(crate) id: u64,
-    pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) kind: Kind,
+    /// The link of the one inbox it may lie in.
+    pub(crate) link: AtomicPtr<Header>,
     /// Where the registry lists it.
     pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
     pub(crate) waiting: WaitReport,
+    pub(crate) spawned_at: &'static Location<'static>,
     extra: Option<Box<Extra>>,
     /// Made with the first link.
     pub(crate) links: OnceLock<Box<super::link::Links>>,
@@ -80,24 +80,28 @@ pub(crate) struct RunMark {
     pub(crate) verdict: parking_lot::Mutex<Option<String>>,
 }
 
-/// What belongs to whoever owns the right to run.
+/// What belongs to whoever owns the right to run. In the order of use, as the header.
+#[repr(C)]
 pub(crate) struct Fiber {
-    pub(crate) context: UnsafeCell<Option<Context>>,
     pub(crate) suspender: Cell<Option<Suspender>>,
-    /// Its timeouts, shields and `no_switch` blocks.
-    pub(crate) masks: Masks,
-    /// It is known to have begun an unwinding.
-    pub(crate) unwinding: Cell<bool>,
     /// It is suspended while it unwinds, so it stays on this hub.
     pub(crate) held: Cell<bool>,
-    /// It called `spawn_local`: pinned until it ends.
-    pub(crate) pinned: Cell<bool>,
-    /// The joiner that claimed it, on this same hub, and runs next when it ends.
-    pub(crate) hand_back: Cell<Option<Waiter>>,
-    /// Somebody waits for its end. Set by its last frame, read by the hub.
-    pub(crate) joined: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
     pub(crate) counted: Cell<bool>,
+    /// It is known to have begun an unwinding.
+    pub(crate) unwinding: Cell<bool>,
+    /// It called `spawn_local`: pinned until it ends.
+    pub(crate) pinned: Cell<bool>,
+    /// Somebody waits for its end. Set by its last frame, read by the hub.
+    pub(crate) joined: Cell<bool>,
+    /// It was claimed in migrate mode, where either may have moved by the time it ends: its first joiner is in the join
+    /// list, and runs next if it is on that hub.
+    pub(crate) claimed: Cell<bool>,
+    pub(crate) context: UnsafeCell<Option<Context>>,
+    /// Its timeouts, shields and `no_switch` blocks.
+    pub(crate) masks: Masks,
+    /// The joiner that claimed it, on this same hub, and runs next when it ends.
+    pub(crate) hand_back: Cell<Option<Waiter>>,
     pub(crate) locals: Locals,
 }
 
@@ -175,6 +179,7 @@ impl Ref {
                         held: Cell::new(false),
                         pinned: Cell::new(birth.kind != Kind::Free),
                         hand_back: Cell::new(None),
+                        claimed: Cell::new(false),
                         joined: Cell::new(false),
                         counted: Cell::new(false),
                         locals: Locals::new(),

@@ -212,7 +212,9 @@ pub(crate) fn wake_joiners(header: &Header) {
         });
         (first, others)
     };
-    first.into_iter().for_each(Wakeup::deliver);
+    if let Some(wakeup) = first {
+        if header.fiber.claimed.get() { wakeup.deliver_next() } else { wakeup.deliver() }
+    }
     if let Some((wakeups, wakers)) = others {
         wakeups.into_iter().for_each(Wakeup::deliver);
         wakers.into_iter().for_each(Waker::wake);
@@ -286,14 +288,16 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
         if !header.state.claim() {
             return None;
         }
+        let migrates = hub.migrates();
+        header.fiber.claimed.set(migrates);
+        header.fiber.hand_back.set((!migrates).then_some(waiter));
         // The queue entry that is now stale keeps its reference; the greenlet's life needs one of its own.
         let life = header.clone().into_raw();
         hub.note_claimed(header);
         hub.run_next_claimed(Entry::resume(life));
-        if hub.migrates() {
+        if migrates {
             return None;
         }
-        header.fiber.hand_back.set(Some(waiter));
         waiter
     };
     let ended = park(&waiter, deadline, interrupts, reason(header));

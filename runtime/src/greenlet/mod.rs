@@ -14,6 +14,10 @@ pub(crate) mod finish;
 pub(crate) mod handle;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod header;
+/// Under loom a header is what the protocols use of it.
+#[cfg(greenhub_loom)]
+#[path = "header_model.rs"]
+pub(crate) mod header;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod join;
 #[cfg(not(greenhub_loom))]
@@ -26,7 +30,6 @@ pub(crate) mod local;
 pub(crate) mod on_error;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod park;
-#[cfg(not(greenhub_loom))]
 pub(crate) mod registry;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod scope;

@@ -26,6 +26,8 @@ use crate::facade::atomic::{AtomicU64, Ordering};
 
 #[cfg(all(test, greenhub_loom))]
 mod borrow_model;
+#[cfg(all(test, greenhub_loom))]
+mod model;
 
 const PHASE: u64 = 0b111;
 const LATER: u64 = 0;

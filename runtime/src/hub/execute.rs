@@ -80,7 +80,7 @@ impl Hub {
         let header = unsafe { greenlet.as_ref() };
         let shared = self.shared();
         if self.migration != Migration::Never {
-            header.set_home(self.mailbox);
+            self.make_home(header);
         }
         if header.fiber.counted.get() {
             header.fiber.counted.set(false);
@@ -110,6 +110,18 @@ impl Hub {
                 }
             }
             None => self.finish(greenlet),
+        }
+    }
+
+    /// A started greenlet that runs here lives here from now on.
+    #[inline]
+    fn make_home(&self, header: &Header) {
+        let from = header.home();
+        if !std::ptr::eq(from, self.mailbox) {
+            header.set_home(self.mailbox);
+            self.shared().counters.live_stacks.add(1);
+            // Relaxed: a count.
+            self.runtime.hub(from.hub()).counters.moved_away.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -166,12 +178,18 @@ impl Hub {
     /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
     #[cold]
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        if self.runtime.stacks.counts().in_use > 0 {
+        if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
             self.shared().counters.stackless.add(1);
         } else {
             self.fail(greenlet, why);
         }
+    }
+
+    /// Whether it makes sense to wait: a limit of the runtime's own is not reached for ever, and a stack in use comes
+    /// free one day.
+    fn a_stack_may_come(&self, why: &NoStack) -> bool {
+        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
     }
 
     /// Ends a claimed greenlet that never ran.
@@ -200,7 +218,7 @@ impl Hub {
         loop {
             let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
             let given = self.give_stack(greenlet);
-            if given.is_err() && self.runtime.stacks.counts().in_use > 0 {
+            if given.as_ref().is_err_and(|why| self.a_stack_may_come(why)) {
                 return;
             }
             self.stackless.borrow_mut().pop_front();

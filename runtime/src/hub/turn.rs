@@ -6,7 +6,7 @@
 //! its OS thread (invariant 8).
 
 use super::Hub;
-use super::idle::Rest;
+use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
 use crate::timer::clock::{self, NEVER};
@@ -53,6 +53,29 @@ impl Pace {
         }
         self.hand_backs_since.set(now);
         false
+    }
+}
+
+/// A hub on its way to sleep, `until` some time or until its next timer.
+struct Asleep<'a> {
+    hub: &'a Hub,
+    until: u64,
+}
+
+impl Sleeper for Asleep<'_> {
+    fn has_news(&self) -> bool {
+        !self.hub.mailbox.is_empty() || self.hub.runtime.is_ended()
+    }
+
+    fn has_work(&self) -> bool {
+        self.hub.work_anywhere() || self.hub.must_keep_watch()
+    }
+
+    fn block(&self) {
+        if self.until == NEVER {
+            self.hub.stacks().trim();
+        }
+        self.hub.block_until(self.until.min(self.hub.timers().next()));
     }
 }
 
@@ -161,8 +184,14 @@ impl Hub {
     /// Nothing is ready here: looks for work elsewhere, and sleeps if there is none. Gives whether this hub now holds
     /// the watch.
     fn idle(&self, watching: bool) -> bool {
+        if self.has_stackless() {
+            self.retry_stackless();
+            if !self.queue.is_empty() {
+                return watching;
+            }
+        }
         if self.runtime.hubs().len() == 1 {
-            self.sleep_until(self.timers().next());
+            self.doze(NEVER);
             return false;
         }
         if let Some(entry) = self.steal() {
@@ -176,44 +205,32 @@ impl Hub {
             let doze = policy::next_doze(self.pace.doze.get());
             let tired = self.pace.doze.replace(doze) >= policy::DOZE.1;
             if !tired || self.work_anywhere() || self.must_keep_watch() {
-                let until = clock::now() + doze;
-                self.sleep_until(until.min(self.timers().next()));
+                self.doze(clock::now() + doze);
                 return true;
             }
         }
         self.pace.doze.set(0);
-        let own = || self.mailbox.is_empty() && !self.runtime.is_ended();
-        self.mailbox.bed.lie_down();
-        let work = || self.work_anywhere() || self.must_keep_watch();
-        if self.runtime.watch.rest(self.index, work) == Rest::Watch {
-            self.get_up();
-            return true;
-        }
-        if own() && !self.runtime.watch.is_mine(self.index) {
-            self.stacks().trim();
-            self.block_until(self.timers().next());
-        }
-        self.get_up();
-        self.runtime.watch.rise(self.index)
+        let watching = idle::fall_asleep(
+            &self.mailbox.bed,
+            &self.runtime.watch,
+            self.index,
+            &Asleep { hub: self, until: NEVER },
+        );
+        self.runtime.monitor.hub_is_up();
+        watching
     }
 
-    /// Sleeps where no other hub needs to know of it but for the inbox.
-    fn sleep_until(&self, deadline: u64) {
-        self.mailbox.bed.lie_down();
-        if self.mailbox.is_empty() && !self.runtime.is_ended() {
-            self.block_until(deadline);
-        }
-        self.get_up();
-    }
-
-    /// The end of every rest: tells producers, and the monitor if it rests too.
-    fn get_up(&self) {
-        self.mailbox.bed.get_up();
+    /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.
+    fn doze(&self, until: u64) {
+        idle::doze(&self.mailbox.bed, &Asleep { hub: self, until });
         self.runtime.monitor.hub_is_up();
     }
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
+        // Stacks that come free on another hub come without a word.
+        let deadline =
+            if self.has_stackless() { deadline.min(clock::now() + policy::STACK_RETRY) } else { deadline };
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -241,7 +258,7 @@ impl Hub {
         use crate::runtime::Migration;
         self.migration != Migration::Never
             && self.runtime.hubs().iter().enumerate().any(|(index, hub)| {
-                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_stacks.get() > 0
+                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_started() > 0
             })
     }
 

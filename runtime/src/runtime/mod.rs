@@ -168,7 +168,7 @@ impl Shared {
 /// A set of hubs, explicitly started. Dropping it shuts it down.
 ///
 /// Programs that need no settings use the default runtime, which starts with the first [`spawn`](crate::spawn) or
-/// [`run`](crate::run).
+/// [`run`].
 ///
 /// ```
 /// let runtime = greenhub::runtime::Builder::new().hubs(2).build()?;
@@ -272,6 +272,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    crate::greenlet::scope::check_may_wait();
     let mut order = Order::new(Kind::Free, spawned_at);
     let inside =
         current::hub().is_some_and(|hub| runtime.is_none_or(|runtime| hub.runtime().id == runtime.id));
