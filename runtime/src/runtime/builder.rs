@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -324,7 +325,14 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
     current::set_hub(Some(NonNull::from(&hub)));
-    hub.run();
+    if catch_unwind(AssertUnwindSafe(|| hub.run())).is_err() {
+        // The panic hook has said what happened. Its greenlets can neither run nor be taken over, and whoever waits
+        // for them would wait for ever.
+        eprintln!(
+            "greenhub: hub {index} panicked outside of any greenlet, which is a bug in greenhub; the program ends here"
+        );
+        std::process::abort();
+    }
     current::set_hub(None);
 }
 
