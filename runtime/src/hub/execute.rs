@@ -182,7 +182,6 @@ impl Hub {
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
-            self.shared().counters.stackless.add(1);
         } else {
             self.fail(greenlet, why);
         }
@@ -224,7 +223,6 @@ impl Hub {
                 return;
             }
             self.stackless.borrow_mut().pop_front();
-            self.shared().counters.stackless.sub(1);
             match given {
                 Ok(()) => self.push_ready(Entry::resume(greenlet)),
                 Err(why) => self.fail(greenlet, &why),
