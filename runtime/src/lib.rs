@@ -1,7 +1,51 @@
-//! greenhub: green threads on all cores.
+//! Green threads on all cores: plain blocking code, in greenlets, on one event loop per OS thread.
+//!
+//! A *greenlet* is a function with a stack of its own that gives way when it has to wait. You write straight-line code
+//! (`read`, `write_all`, `sleep`, `lock`, `join`) and run a hundred thousand of it at once; nothing is `async`, and any
+//! function may block at any depth. A *hub* is an OS thread with its own event loop, timers and queues, one a core.
+//! Greenlets that have not started are taken over by idle hubs, so the work spreads by itself.
+//!
+//! ```
+//! use greenhub::{channel, sync::Mutex};
+//! use std::sync::Arc;
+//!
+//! let total = Arc::new(Mutex::new(0));
+//! let (send, receive) = channel::bounded(16);
+//! greenhub::run({
+//!     let total = total.clone();
+//!     move || {
+//!         for worker in 0..4 {
+//!             let (receive, total) = (receive.clone(), total.clone());
+//!             drop(greenhub::Builder::new().name(format!("worker {worker}")).spawn(move || {
+//!                 receive.iter().for_each(|n: u64| *total.lock() += n);
+//!             }));
+//!         }
+//!         (1..=100).for_each(|n| send.send(n).unwrap());
+//!     }
+//! });
+//! ```
+//!
+//! The crate root mirrors `std::thread`, so `use greenhub as thread;` ports threaded code; [`net`], [`sync`] and
+//! [`channel`] mirror std, parking_lot and crossbeam-channel. All of it works from greenlets on any hub *and* from
+//! plain OS threads.
+//!
+//! # What you must know first
+//!
+//! By default a greenlet starts on any hub and then stays there for life, so `Send` and `Sync` mean what they always
+//! mean and no `unsafe` is asked of you. One assumption of ordinary code does not hold, as with every coroutine that
+//! shares an OS thread with others: **that calls on one thread nest.** Code that runs inside a `thread_local!`
+//! initialiser, inside a scoped thread-local's block, or inside a global allocator must not suspend, because another
+//! greenlet of the same hub may enter the same place meanwhile. Wrap such code in [`no_switch`], which panics on a
+//! suspension inside.
+//!
+//! And as everywhere: what blocks the OS thread (`std::thread::sleep`, a contended `std::sync::Mutex`, `std::net`)
+//! stops the whole hub. Use this crate's forms, or [`unblock`]. The runtime reports a hub that is stuck.
+//!
+//! The [`guide`] goes on from here.
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod blocking;
+pub mod channel;
 mod facade;
 mod greenlet;
 #[cfg(not(greenhub_loom))]
@@ -9,7 +53,9 @@ mod hub;
 mod ids;
 #[cfg(all(test, greenhub_loom))]
 mod model;
+mod monitor;
 mod reactor;
+pub mod sync;
 mod timer;
 mod wait;
 
@@ -22,7 +68,7 @@ mod hub {
 }
 
 #[cfg(not(greenhub_loom))]
-mod monitor;
+pub mod guide;
 #[cfg(not(greenhub_loom))]
 pub mod net;
 #[cfg(not(greenhub_loom))]
@@ -34,6 +80,7 @@ pub mod time;
 
 #[cfg(not(greenhub_loom))]
 mod names {
+    pub use crate::blocking::unblock;
     pub use crate::greenlet::block_on::block_on;
     pub use crate::greenlet::builder::Builder;
     pub use crate::greenlet::handle::{Greenlet, GreenletId, current};

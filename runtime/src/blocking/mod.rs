@@ -9,6 +9,8 @@
 //! `queue` is the protocol, `pool` the handle a runtime owns, `unblock` the wait.
 
 mod pool;
+#[cfg(not(greenhub_loom))]
+mod public;
 mod queue;
 mod unblock;
 
@@ -17,6 +19,6 @@ mod model;
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests;
 
-pub(crate) use pool::{BlockingPool, PoolCounts};
-pub(crate) use queue::{Job, Refusal, Refused};
-pub(crate) use unblock::{NotRun, try_unblock_on, unblock_on};
+pub(crate) use pool::BlockingPool;
+#[cfg(not(greenhub_loom))]
+pub use public::unblock;

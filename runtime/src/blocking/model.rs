@@ -4,7 +4,9 @@
 //! An idle time of zero makes every idle thread give up at once, `Duration::MAX` makes it sleep until woken (time
 //! does not pass under loom), so each model takes one of the two. Jobs assert nothing: the pool would contain it.
 
-use super::unblock::{CallerSide, Slot};
+use super::pool::PoolCounts;
+use super::queue::{Job, Refusal, Refused};
+use super::unblock::{CallerSide, NotRun, Slot, try_unblock_on, unblock_on};
 use super::*;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex};

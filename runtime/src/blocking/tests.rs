@@ -1,6 +1,8 @@
 //! The pool with real threads: limits, idle threads, shutdown, and what `unblock` hands back.
 
-use super::unblock::{CallerSide, Slot};
+use super::pool::PoolCounts;
+use super::queue::Refusal;
+use super::unblock::{CallerSide, Slot, try_unblock_on, unblock_on};
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -19,8 +19,12 @@
 use super::pool::BlockingPool;
 use super::queue::{Refusal, contain};
 use crate::facade::{Arc, Mutex};
+#[cfg(not(greenhub_loom))]
+use crate::greenlet::unwind::resume_unwind as go_on_unwinding;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(greenhub_loom)]
+use std::panic::resume_unwind as go_on_unwinding;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, thread};
 
 /// A closure that the pool did not run, and never will.
@@ -77,7 +81,7 @@ where
     };
     match outcome {
         Outcome::Returned(Ok(value)) => Ok(value),
-        Outcome::Returned(Err(payload)) => resume_unwind(payload),
+        Outcome::Returned(Err(payload)) => go_on_unwinding(payload),
         Outcome::NotRun(f) => Err(NotRun { f, refusal }),
     }
 }

@@ -43,6 +43,16 @@ pub(crate) fn greenlet_even_in_hook() -> Option<Running> {
     unsafe { HUB.get()?.as_ref() }.current.get().map(Running)
 }
 
+/// The identity of the running greenlet, or of the OS thread outside any.
+#[inline(never)]
+pub(crate) fn id() -> u64 {
+    // SAFETY: as in `greenlet`; a running greenlet's header is alive.
+    match HUB.get().and_then(|hub| unsafe { hub.as_ref() }.current.get()) {
+        Some(greenlet) => unsafe { greenlet.as_ref() }.id,
+        None => thread().id,
+    }
+}
+
 /// Makes `hub` this OS thread's hub, or none.
 pub(crate) fn set_hub(hub: Option<NonNull<Hub>>) {
     HUB.set(hub);

@@ -35,17 +35,25 @@ pub(crate) unsafe fn main(greenlet: NonNull<Header>, suspender: Suspender) {
         // SAFETY: as above.
         unsafe { (header.vtable().run)(greenlet) };
     }
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| header.fiber.locals.clear())) {
-        super::on_error::report(header, payload);
-    }
+    drop_locals(header);
     let joined = match header.state.finish(false) {
         Ok(joined) => joined,
         Err(()) => {
             drop_result(greenlet);
+            // Its destructor may have made new ones.
+            drop_locals(header);
             header.state.finish(true).unwrap_or(true)
         }
     };
     header.fiber.joined.set(joined);
+}
+
+/// Drops every greenlet-local, here on the greenlet's hub: they need not be `Send`. A destructor that panics, or is
+/// ended by a kill, does not keep the others from it.
+fn drop_locals(header: &Header) {
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| header.fiber.locals.clear())) {
+        super::on_error::report(header, payload);
+    }
 }
 
 /// Drops the result of a greenlet nobody will join; an error nobody joins goes to the error handler.

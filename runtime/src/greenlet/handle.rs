@@ -26,7 +26,7 @@ pub struct Greenlet(Inner);
 enum Inner {
     Green(Ref),
     /// A plain OS thread that asked for `current()`.
-    Thread(std::thread::Thread, u64),
+    Thread(Box<(std::thread::Thread, u64)>),
 }
 
 /// The identity of a greenlet (or of an OS thread that asked for [`current`]): never used again in this process.
@@ -45,6 +45,13 @@ impl fmt::Display for GreenletId {
     }
 }
 
+impl GreenletId {
+    /// The identity with this number; none for 0.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+}
+
 impl Greenlet {
     pub(crate) fn new(header: Ref) -> Self {
         Self(Inner::Green(header))
@@ -56,7 +63,7 @@ impl Greenlet {
         Self::new(unsafe { Ref::share(NonNull::from(header)) })
     }
 
-    pub(crate) fn header(&self) -> Option<&Header> {
+    pub(crate) fn header(&self) -> Option<&Ref> {
         match &self.0 {
             Inner::Green(header) => Some(header),
             Inner::Thread(..) => None,
@@ -68,7 +75,7 @@ impl Greenlet {
     pub fn id(&self) -> GreenletId {
         let id = match &self.0 {
             Inner::Green(header) => header.id,
-            Inner::Thread(_, id) => *id,
+            Inner::Thread(thread) => thread.1,
         };
         GreenletId(NonZeroU64::new(id).expect("ids start at one"))
     }
@@ -78,7 +85,7 @@ impl Greenlet {
     pub fn name(&self) -> Option<&str> {
         match &self.0 {
             Inner::Green(header) => header.name(),
-            Inner::Thread(thread, _) => thread.name(),
+            Inner::Thread(thread) => thread.0.name(),
         }
     }
 
@@ -91,7 +98,7 @@ impl Greenlet {
                     unsafe { Runnable::from_wake(header.as_ptr()) }.deliver();
                 }
             }
-            Inner::Thread(thread, _) => thread.unpark(),
+            Inner::Thread(thread) => thread.0.unpark(),
         }
     }
 
@@ -162,7 +169,7 @@ impl std::hash::Hash for Greenlet {
 pub fn current() -> Greenlet {
     match current::greenlet_even_in_hook() {
         Some(greenlet) => Greenlet::of(&greenlet),
-        None => Greenlet(Inner::Thread(std::thread::current(), current::thread().id)),
+        None => Greenlet(Inner::Thread(Box::new((std::thread::current(), current::thread().id)))),
     }
 }
 

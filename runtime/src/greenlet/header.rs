@@ -13,38 +13,40 @@ use super::local::Locals;
 use super::state::State;
 use super::switch::{Context, Suspender};
 use super::timeout::Masks;
+use super::waiting::WaitReport;
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
+use crate::wait::Waiter;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
 
-/// One greenlet.
+/// One greenlet. In the order of use: what every switch touches comes first and lies close together.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
-    refs: AtomicUsize,
-    vtable: &'static VTable,
-    /// The link of the one inbox it may lie in.
-    pub(crate) link: AtomicPtr<Header>,
     /// Where a wake from elsewhere goes: its hub's mailbox. Written by the hub that starts or takes it.
     home: AtomicPtr<Mailbox>,
+    pub(crate) id: u64,
     pub(crate) fiber: Fiber,
+    refs: AtomicUsize,
+    vtable: &'static VTable,
+    pub(crate) kind: Kind,
     pub(crate) alarm: Alarm,
     pub(crate) joiners: JoinList,
-    pub(crate) id: u64,
-    pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) kind: Kind,
+    /// The link of the one inbox it may lie in.
+    pub(crate) link: AtomicPtr<Header>,
     /// Where the registry lists it.
     pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
     pub(crate) waiting: WaitReport,
+    pub(crate) spawned_at: &'static Location<'static>,
     extra: Option<Box<Extra>>,
     /// Made with the first link.
     pub(crate) links: OnceLock<Box<super::link::Links>>,
@@ -67,39 +69,40 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_size: Option<crate::stack::StackSize>,
     pub(crate) scope: Option<super::scope::Member>,
+    /// `run` waits for it on a plain OS thread.
+    pub(crate) run: Option<RunMark>,
 }
 
-/// What belongs to whoever owns the right to run.
+/// What marks the greenlet of a `run` called on a plain OS thread.
+#[derive(Default)]
+pub(crate) struct RunMark {
+    /// Why it is to panic instead of being killed.
+    pub(crate) verdict: parking_lot::Mutex<Option<String>>,
+}
+
+/// What belongs to whoever owns the right to run. In the order of use, as the header.
+#[repr(C)]
 pub(crate) struct Fiber {
-    pub(crate) context: UnsafeCell<Option<Context>>,
     pub(crate) suspender: Cell<Option<Suspender>>,
-    /// Its timeouts, shields and `no_switch` blocks.
-    pub(crate) masks: Masks,
-    /// It is known to have begun an unwinding.
-    pub(crate) unwinding: Cell<bool>,
     /// It is suspended while it unwinds, so it stays on this hub.
     pub(crate) held: Cell<bool>,
-    /// It called `spawn_local`: pinned until it ends.
-    pub(crate) pinned: Cell<bool>,
-    /// It was claimed by its joiner, which runs next when this one ends.
-    pub(crate) hand_back: Cell<bool>,
-    /// Somebody waits for its end. Set by its last frame, read by the hub.
-    pub(crate) joined: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
     pub(crate) counted: Cell<bool>,
+    /// It is known to have begun an unwinding.
+    pub(crate) unwinding: Cell<bool>,
+    /// It called `spawn_local`: pinned until it ends.
+    pub(crate) pinned: Cell<bool>,
+    /// Somebody waits for its end. Set by its last frame, read by the hub.
+    pub(crate) joined: Cell<bool>,
+    /// It was claimed in migrate mode, where either may have moved by the time it ends: its first joiner is in the join
+    /// list, and runs next if it is on that hub.
+    pub(crate) claimed: Cell<bool>,
+    pub(crate) context: UnsafeCell<Option<Context>>,
+    /// Its timeouts, shields and `no_switch` blocks.
+    pub(crate) masks: Masks,
+    /// The joiner that claimed it, on this same hub, and runs next when it ends.
+    pub(crate) hand_back: Cell<Option<Waiter>>,
     pub(crate) locals: Locals,
-}
-
-/// What it waits for, for reports: written by the greenlet before it parks. Readers bracket their look with two looks
-/// at the state word: parked in the same epoch before and after, so nothing was written between (a sequence lock).
-#[derive(Default)]
-pub(crate) struct WaitReport {
-    what: AtomicPtr<u8>,
-    what_length: AtomicUsize,
-    object: AtomicUsize,
-    /// Coarse nanoseconds of the runtime's clock.
-    since: AtomicU64,
-    holder: AtomicPtr<()>,
 }
 
 /// What differs from closure to closure.
@@ -175,7 +178,8 @@ impl Ref {
                         unwinding: Cell::new(false),
                         held: Cell::new(false),
                         pinned: Cell::new(birth.kind != Kind::Free),
-                        hand_back: Cell::new(false),
+                        hand_back: Cell::new(None),
+                        claimed: Cell::new(false),
                         joined: Cell::new(false),
                         counted: Cell::new(false),
                         locals: Locals::new(),
@@ -289,6 +293,11 @@ impl Header {
         self.extra.as_ref()?.scope.as_ref()
     }
 
+    /// Set if a `run` on a plain OS thread waits for it.
+    pub(crate) fn run_mark(&self) -> Option<&RunMark> {
+        self.extra.as_ref()?.run.as_ref()
+    }
+
     pub(crate) fn stack_size(&self) -> Option<crate::stack::StackSize> {
         self.extra.as_ref()?.stack_size
     }
@@ -369,17 +378,4 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
     // SAFETY: made by `Box::leak` in `create`, and nobody refers to it any more.
     drop(unsafe { Box::from_raw(header.cast::<Task<F, T>>().as_ptr()) });
-}
-
-impl WaitReport {
-    /// The greenlet is about to wait.
-    pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
-        // Relaxed throughout: published by the Release of `commit_park`.
-        self.what.store(reason.what.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.what_length.store(reason.what.len(), Ordering::Relaxed);
-        self.object.store(reason.object, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
-        let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
-        self.holder.store(holder, Ordering::Relaxed);
-    }
 }

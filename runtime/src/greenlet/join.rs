@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 #[must_use = "dropping the handle detaches the greenlet; if that is meant, say `drop(..)`"]
 pub struct JoinHandle<T> {
     greenlet: Greenlet,
-    header: Option<Ref>,
+    /// The result has been taken.
+    taken: bool,
     result: PhantomData<T>,
 }
 
@@ -43,11 +44,11 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(header: Ref) -> Self {
-        Self { greenlet: Greenlet::new(header.clone()), header: Some(header), result: PhantomData }
+        Self { greenlet: Greenlet::new(header), taken: false, result: PhantomData }
     }
 
     fn header(&self) -> &Ref {
-        self.header.as_ref().expect("taken only by `join`, `poll` and `drop`")
+        self.greenlet.header().expect("a spawned greenlet has a header")
     }
 
     /// Waits for the greenlet's end and gives what it returned.
@@ -57,14 +58,14 @@ impl<T> JoinHandle<T> {
     /// # Errors
     ///
     /// A [`JoinError`] if it panicked, was killed, or could not be given a stack.
-    pub fn join(self) -> Result<T, JoinError> {
+    pub fn join(mut self) -> Result<T, JoinError> {
         wait_for(self.header(), None);
         self.take()
     }
 
     /// As [`JoinHandle::join`] for a greenlet that was lent something: returns or unwinds only when it has ended. Who is
     /// interrupted meanwhile kills it first.
-    pub(crate) fn join_to_the_end(self) -> Result<T, JoinError> {
+    pub(crate) fn join_to_the_end(mut self) -> Result<T, JoinError> {
         let waited = catch_unwind(AssertUnwindSafe(|| wait_for(self.header(), None)));
         if let Err(payload) = waited {
             self.kill();
@@ -74,10 +75,11 @@ impl<T> JoinHandle<T> {
         self.take()
     }
 
-    fn take(mut self) -> Result<T, JoinError> {
-        let header = self.header.take().expect("a handle is joined once");
-        // SAFETY: the greenlet is done, its result is a `T`, and the handle is used up.
-        unsafe { take_result(&header) }.expect("a greenlet that is done has left a result")
+    /// The result of a greenlet that is done.
+    fn take(&mut self) -> Result<T, JoinError> {
+        assert!(!std::mem::replace(&mut self.taken, true), "a greenlet is joined once");
+        // SAFETY: the greenlet is done, its result is a `T`, and this is its one handle.
+        unsafe { take_result(self.header()) }.expect("a greenlet that is done has left a result")
     }
 
     /// Waits for the greenlet's end, for at most `limit`. Gives whether it has ended.
@@ -106,10 +108,8 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(header) = self.header.take()
-            && header.state.detach()
-        {
-            super::finish::drop_result(header.as_ptr());
+        if !self.taken && self.header().state.detach() {
+            super::finish::drop_result(self.header().as_ptr());
         }
     }
 }
@@ -135,9 +135,7 @@ impl<T> Future for JoinHandle<T> {
                 return Poll::Pending;
             }
         }
-        let header = self.header.take().expect("a handle is joined once");
-        // SAFETY: as in `take`.
-        Poll::Ready(unsafe { take_result(&header) }.expect("a greenlet that is done has left a result"))
+        Poll::Ready(self.take())
     }
 }
 
@@ -161,13 +159,18 @@ pub(crate) struct JoinList(Mutex<Joiners>);
 struct Joiners {
     /// Nearly always there is one, and it needs no allocation.
     first: Option<Waiter>,
-    others: Vec<Waiter>,
+    others: Option<Box<Others>>,
+}
+
+#[derive(Default)]
+struct Others {
+    waiters: Vec<Waiter>,
     wakers: Vec<Waker>,
 }
 
 impl JoinList {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Joiners { first: None, others: Vec::new(), wakers: Vec::new() }))
+        Self(Mutex::new(Joiners { first: None, others: None }))
     }
 }
 
@@ -175,48 +178,58 @@ impl Joiners {
     fn add(&mut self, waiter: Waiter) {
         match &mut self.first {
             first @ None => *first = Some(waiter),
-            Some(_) => self.others.push(waiter),
+            Some(_) => self.others.get_or_insert_default().waiters.push(waiter),
         }
     }
 
     fn remove(&mut self, waiter: &Waiter) {
         if self.first.as_ref() == Some(waiter) {
             self.first = None;
-        } else {
-            self.others.retain(|each| each != waiter);
+        } else if let Some(others) = &mut self.others {
+            others.waiters.retain(|each| each != waiter);
         }
     }
 
     fn add_waker(&mut self, waker: &Waker) {
-        if !self.wakers.iter().any(|each| each.will_wake(waker)) {
-            self.wakers.push(waker.clone());
+        let wakers = &mut self.others.get_or_insert_default().wakers;
+        if !wakers.iter().any(|each| each.will_wake(waker)) {
+            wakers.push(waker.clone());
         }
     }
 }
 
-/// Wakes whoever waits for a greenlet that has ended. `next`: they run before what is ready.
-pub(crate) fn wake_joiners(header: &Header, next: bool) {
-    let mut first: Option<Wakeup> = None;
-    let (mut others, mut wakers) = (Vec::new(), Vec::new());
-    {
+/// Wakes whoever waits for a greenlet that has ended.
+pub(crate) fn wake_joiners(header: &Header) {
+    let (first, others) = {
         let mut list = header.joiners.0.lock();
-        if let Some(waiter) = list.first.take() {
-            // SAFETY: a listed waiter is inside its wait: it takes this lock before it leaves.
-            first = unsafe { waiter.wake() };
-        }
-        if !list.others.is_empty() {
+        // SAFETY: a listed waiter is inside its wait: it takes this lock before it leaves.
+        let first = list.first.take().and_then(|waiter| unsafe { waiter.wake() });
+        let others = list.others.take().map(|mut others| {
             // SAFETY: as above.
-            others = list.others.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
-        }
-        if !list.wakers.is_empty() {
-            wakers = std::mem::take(&mut list.wakers);
-        }
-    }
+            let wakeups: Vec<_> =
+                others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
+            (wakeups, others.wakers)
+        });
+        (first, others)
+    };
     if let Some(wakeup) = first {
-        if next { wakeup.deliver_next() } else { wakeup.deliver() }
+        if header.fiber.claimed.get() { wakeup.deliver_next() } else { wakeup.deliver() }
     }
-    others.into_iter().for_each(Wakeup::deliver);
-    wakers.into_iter().for_each(Waker::wake);
+    if let Some((wakeups, wakers)) = others {
+        wakeups.into_iter().for_each(Wakeup::deliver);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Wakes the joiner that claimed a greenlet which has now ended, and lets it run next.
+#[inline]
+pub(crate) fn hand_back(header: &Header) {
+    if let Some(joiner) = header.fiber.hand_back.take() {
+        // SAFETY: the joiner takes itself out of `hand_back` before it leaves its wait, on this same hub.
+        if let Some(wakeup) = unsafe { joiner.wake() } {
+            wakeup.deliver_next();
+        }
+    }
 }
 
 /// Waits until the greenlet has ended or the time is up; gives whether it has ended.
@@ -226,10 +239,13 @@ pub(crate) fn wait_for(header: &Ref, deadline: Option<Instant>) -> bool {
 
 /// As [`wait_for`], with a say in whether it may be interrupted.
 pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
-    let mut tried_to_claim = false;
+    if header.state.load().phase() == Phase::Unstarted
+        && let Some(done) = claim_and_wait(header, deadline, interrupts)
+    {
+        return done;
+    }
     loop {
-        let now = header.state.load();
-        if now.is_done() {
+        if header.state.load().is_done() {
             return true;
         }
         let waiter = Waiter::current();
@@ -240,26 +256,61 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
             }
             list.add(waiter);
         }
-        if !tried_to_claim && now.phase() == Phase::Unstarted {
-            tried_to_claim = true;
-            claim(header);
-        }
-        let mut reason = Reason::new("JoinHandle::join", &**header);
-        reason.holder = Some(running_id);
-        let ended = park(&waiter, deadline, interrupts, reason);
-        if ended == Ended::Woken {
-            return true;
-        }
+        let ended = park(&waiter, deadline, interrupts, reason(header));
         header.joiners.0.lock().remove(&waiter);
         if header.state.load().is_done() {
             return true;
         }
         match ended {
             Ended::TimedOut => return false,
-            _ if interrupts == Interrupts::Kept => {}
-            _ => deliver_interrupts(),
+            Ended::Interrupted => deliver_interrupts(),
+            Ended::Woken => {}
         }
     }
+}
+
+fn reason(header: &Ref) -> Reason {
+    Reason { holder: Some(running_id), ..Reason::new("JoinHandle::join", &**header) }
+}
+
+/// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next, on this
+/// hub. Both then stay on this hub, so the child keeps its joiner in a plain cell.
+///
+/// `None`: it could not be claimed, or the wait was a false alarm: wait in the ordinary way.
+fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> Option<bool> {
+    let waiter = {
+        let hub = current::hub()?;
+        current::greenlet()?;
+        if !hub.may_claim(header) {
+            return None;
+        }
+        let waiter = Waiter::current();
+        if !header.state.claim() {
+            return None;
+        }
+        let migrates = hub.migrates();
+        header.fiber.claimed.set(migrates);
+        header.fiber.hand_back.set((!migrates).then_some(waiter));
+        // The queue entry that is now stale keeps its reference; the greenlet's life needs one of its own.
+        let life = header.clone().into_raw();
+        hub.note_claimed(header);
+        hub.run_next_claimed(Entry::resume(life));
+        if migrates {
+            return None;
+        }
+        waiter
+    };
+    let ended = park(&waiter, deadline, interrupts, reason(header));
+    header.fiber.hand_back.set(None);
+    if header.state.load().is_done() {
+        return Some(true);
+    }
+    match ended {
+        Ended::TimedOut => return Some(false),
+        Ended::Interrupted => deliver_interrupts(),
+        Ended::Woken => {}
+    }
+    None
 }
 
 /// Who is waited for, as the deadlock report asks.
@@ -270,19 +321,6 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
 unsafe fn running_id(header: *const ()) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { (*header.cast::<Header>()).id }
-}
-
-/// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next.
-fn claim(header: &Ref) {
-    let (Some(hub), Some(_)) = (current::hub(), current::greenlet()) else { return };
-    if !hub.may_claim(header) || !header.state.claim() {
-        return;
-    }
-    header.fiber.hand_back.set(true);
-    // The queue entry that is now stale keeps its reference; the greenlet's life needs one of its own.
-    let life = header.clone().into_raw();
-    hub.note_claimed(header);
-    hub.run_next_claimed(Entry::resume(life));
 }
 
 /// Why a greenlet left no result.

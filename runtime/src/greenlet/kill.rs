@@ -41,6 +41,27 @@ pub fn kill_all<'a>(greenlets: impl IntoIterator<Item = &'a Greenlet>) {
     }
 }
 
+/// As [`deliver_interrupts`], for calls that give an `io::Result`: with `panic = "abort"`, where nothing can be
+/// unwound, a due kill or timeout is this call's error. (Its kind is never `Interrupted`, which `read_exact` and
+/// `write_all` would try again for ever.)
+pub(crate) fn deliver_or_report() -> std::io::Result<()> {
+    if !cfg!(panic = "abort") {
+        deliver_interrupts();
+        return Ok(());
+    }
+    let expired = match current::greenlet() {
+        Some(greenlet) => {
+            if !greenlet.fiber.masks.shielded() && greenlet.state.load().kill_requested() {
+                return Err(std::io::Error::other("this greenlet was killed"));
+            }
+            greenlet.state.take_timer();
+            greenlet.fiber.masks.has_expired()
+        }
+        None => current::thread().masks.has_expired(),
+    };
+    if expired { Err(crate::time::Elapsed::new().into()) } else { Ok(()) }
+}
+
 /// Unwinds the caller if a kill or an expired timeout is due and may be delivered here.
 pub(crate) fn deliver_interrupts() {
     match current::greenlet() {
@@ -50,7 +71,12 @@ pub(crate) fn deliver_interrupts() {
             }
             let state = &greenlet.state;
             if !greenlet.fiber.masks.shielded() && state.load().kill_requested() && state.take_kill() {
-                unwind::resume_unwind(Box::new(Killed));
+                let verdict = greenlet.run_mark().and_then(|mark| mark.verdict.lock().take());
+                match verdict {
+                    // The deadlock report, which becomes `run`'s panic. It has been printed.
+                    Some(report) => unwind::resume_unwind(Box::new(report)),
+                    None => unwind::resume_unwind(Box::new(Killed)),
+                }
             }
             state.take_timer();
             greenlet.fiber.masks.deliver_expired();

@@ -43,4 +43,6 @@ pub(crate) mod timeout;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod unwind;
 #[cfg(not(greenhub_loom))]
+pub(crate) mod waiting;
+#[cfg(not(greenhub_loom))]
 pub(crate) mod wake;

@@ -45,13 +45,13 @@ fn refuse_to_switch(greenlet: Running) -> ! {
     );
 }
 
-/// Whether kill and timeouts must not end a wait made now.
+/// Whether enclosing timeouts may end a wait made now; kill may too, except inside `shield`.
 #[inline]
-fn masked(greenlet: Running, interrupts: Interrupts) -> bool {
+fn interruptible(greenlet: Running, interrupts: Interrupts) -> bool {
     match interrupts {
-        Interrupts::Kept => true,
-        Interrupts::Allowed if cfg!(panic = "abort") => true,
-        _ => greenlet.fiber.masks.shielded() || unwind::is_unwinding(greenlet),
+        Interrupts::Kept => false,
+        Interrupts::Allowed if cfg!(panic = "abort") => false,
+        _ => !unwind::is_unwinding(greenlet),
     }
 }
 
@@ -74,12 +74,9 @@ fn wait(
     interrupts: Interrupts,
     reason: &Reason,
 ) -> Ended {
-    let masked = masked(greenlet, interrupts);
-    let timeouts = if interrupts == Interrupts::Kept || unwind::is_unwinding(greenlet) {
-        NEVER
-    } else {
-        greenlet.fiber.masks.earliest()
-    };
+    let interruptible = interruptible(greenlet, interrupts);
+    let masked = !interruptible || greenlet.fiber.masks.shielded();
+    let timeouts = if interruptible { greenlet.fiber.masks.earliest() } else { NEVER };
     let state = greenlet.state.load();
     if state.epoch() != epoch {
         return Ended::Woken;
@@ -89,13 +86,13 @@ fn wait(
     }
     {
         let hub = current::hub().expect("a greenlet runs on a hub");
+        greenlet.waiting.begin(reason, hub.clock());
         let wake_at = deadline.min(timeouts);
         if wake_at != NEVER {
             greenlet.alarm.set(greenlet.as_ptr(), hub.timers(), wake_at);
         } else if greenlet.alarm.deadline() != NEVER {
             greenlet.alarm.relax(NEVER);
         }
-        greenlet.waiting.begin(reason, hub.clock());
         greenlet.fiber.counted.set(reason.outside);
     }
     switch(greenlet, After::Park { epoch, user, masked });
@@ -106,7 +103,9 @@ fn wait(
         Cause::Kill => Ended::Interrupted,
         // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
         Cause::Timer if deadline != NEVER && clock::now() >= deadline => Ended::TimedOut,
-        Cause::Timer => Ended::Interrupted,
+        Cause::Timer if interruptible => Ended::Interrupted,
+        // Whoever may not be interrupted finds that its condition does not hold, and waits on.
+        Cause::Timer => Ended::Woken,
     }
 }
 

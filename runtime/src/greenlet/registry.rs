@@ -95,6 +95,12 @@ impl Shard {
             }
         }
     }
+
+    /// The first greenlet listed just now for which `wanted` says so.
+    pub(crate) fn find(&self, wanted: &mut impl FnMut(&Header) -> bool) -> Option<Ref> {
+        let chunks = self.chunks.lock();
+        chunks.iter().flatten().filter_map(read).find(|greenlet| wanted(greenlet))
+    }
 }
 
 /// Gets a reference to what a cell lists.

@@ -1,5 +1,6 @@
 //! Scopes: greenlets that may borrow from whoever spawned them, because the scope outlives them all (invariant 9).
 
+use super::current;
 use super::handle::Greenlet;
 use super::header::{Kind, Ref};
 use super::join::{JoinError, JoinHandle};
@@ -43,7 +44,6 @@ pub(crate) struct Member {
 }
 
 /// The right to take a scoped greenlet's result. As `std::thread::ScopedJoinHandle`.
-#[must_use = "the scope waits for the greenlet anyway; if its result is not wanted, say `drop(..)`"]
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<T>,
     scope: PhantomData<&'scope ()>,
@@ -67,12 +67,13 @@ pub struct ScopedJoinHandle<'scope, T> {
 ///
 /// # Panics
 ///
-/// If a greenlet of the scope panicked and nobody joined it; one that was killed is no panic. If `f` panics, that
+/// Inside [`no_switch`](crate::no_switch), before anything is lent. If a greenlet of the scope panicked and nobody joined it; one that was killed is no panic. If `f` panics, that
 /// panic goes on after all greenlets have ended.
 pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    check_may_wait();
     let scope = Scope {
         shared: Arc::new(Children { state: Mutex::default() }),
         scope: PhantomData,
@@ -85,6 +86,13 @@ where
         (Err(payload), _) | (Ok(_), Some(payload)) => unwind::resume_unwind(payload),
         (Ok(_), None) if unseen_panic => panic!("a scoped greenlet panicked"),
         (Ok(value), None) => value,
+    }
+}
+
+/// To be called before anything is lent to a greenlet: who may not wait for its end must not lend (invariant 9).
+pub(crate) fn check_may_wait() {
+    if let Some(greenlet) = current::greenlet() {
+        super::park::check_may_switch(greenlet);
     }
 }
 
@@ -179,8 +187,7 @@ impl<'scope> Scope<'scope, '_> {
             let mut state = self.shared.state.lock();
             // It may have left between the look and the lock; then its place is in the free list, or already another's.
             if !header.state.load().is_done() {
-                // SAFETY: the handle keeps it alive.
-                state.children[place] = Some(unsafe { Ref::share(std::ptr::NonNull::from(header)) });
+                state.children[place] = Some(header.clone());
             }
         }
         ScopedJoinHandle { handle, scope: PhantomData }

@@ -177,6 +177,7 @@ pub(crate) unsafe fn spawn_outside<F, T>(runtime: &Arc<Shared>, order: Order, f:
 where
     F: FnOnce() -> T,
 {
+    runtime.check_process();
     let place = runtime.place_from_outside();
     let mailbox = runtime.hub(place).mailbox;
     let birth = Birth {

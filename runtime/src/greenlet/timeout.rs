@@ -22,12 +22,13 @@ pub(crate) struct Frame {
 }
 
 /// What masks or interrupts one caller, greenlet or OS thread. Only the caller itself touches it.
+#[repr(C)]
 pub(crate) struct Masks {
+    no_switch: Cell<u32>,
+    shields: Cell<u32>,
     frames: Cell<Option<NonNull<Frame>>>,
     /// Frames from this one outwards are shielded.
     floor: Cell<Option<NonNull<Frame>>>,
-    shields: Cell<u32>,
-    no_switch: Cell<u32>,
 }
 
 /// The payload that unwinds to the `timeout` whose frame it names. Frames are told apart by address: the payload
@@ -90,6 +91,11 @@ impl Masks {
             at = this.outer;
         }
         first.map(|(_, frame)| Expired(frame.as_ptr().addr()))
+    }
+
+    /// Whether an enclosing timeout has expired.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.earliest() != NEVER && self.expired(clock::now()).is_some()
     }
 
     /// Unwinds to the first expired timeout, if there is one.

@@ -4,12 +4,12 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, wake_joiners};
+use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
 use crate::greenlet::link;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
-use crate::runtime::Migration;
+use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -79,8 +79,8 @@ impl Hub {
         // SAFETY: we hold its right to run, so it is alive.
         let header = unsafe { greenlet.as_ref() };
         let shared = self.shared();
-        if self.runtime.migration != Migration::Never {
-            header.set_home(self.mailbox);
+        if self.migration != Migration::Never {
+            self.make_home(header);
         }
         if header.fiber.counted.get() {
             header.fiber.counted.set(false);
@@ -98,7 +98,7 @@ impl Hub {
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does
                 // not own this counter.
-                let counted = header.fiber.counted.get() && self.runtime.migration == Migration::Never;
+                let counted = header.fiber.counted.get() && self.migration == Migration::Never;
                 header.fiber.counted.set(counted);
                 if counted {
                     shared.counters.waiting_outside.add(1);
@@ -113,9 +113,22 @@ impl Hub {
         }
     }
 
+    /// A started greenlet that runs here lives here from now on.
+    #[inline]
+    fn make_home(&self, header: &Header) {
+        let from = header.home();
+        if !std::ptr::eq(from, self.mailbox) {
+            header.set_home(self.mailbox);
+            self.shared().counters.live_stacks.add(1);
+            // Relaxed: a count.
+            self.runtime.hub(from.hub()).counters.moved_away.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// A greenlet has ended: everything that is left of it goes.
     #[inline]
     fn finish(&self, greenlet: NonNull<Header>) {
+        fork::end_child(self.runtime.generation);
         // SAFETY: the life reference is ours to give up.
         let header = unsafe { Ref::from_raw(greenlet) };
         let shared = self.shared();
@@ -123,8 +136,8 @@ impl Hub {
         let context =
             unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
         self.give_back(context.into_stack());
-        self.end(&header);
         shared.counters.live_stacks.sub(1);
+        self.end(&header);
         drop(header);
         if !self.stackless.borrow().is_empty() {
             self.retry_stackless();
@@ -139,9 +152,10 @@ impl Hub {
         // SAFETY: it ends here and now, and its life reference is held.
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
-            wake_joiners(header, header.fiber.hand_back.get());
+            wake_joiners(header);
             link::run_all(header);
         }
+        hand_back(header);
         if let Some(scope) = header.scope() {
             scope.leave();
         }
@@ -164,11 +178,18 @@ impl Hub {
     /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
     #[cold]
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        if self.runtime.stacks.counts().in_use > 0 {
+        if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
+            self.shared().counters.stackless.add(1);
         } else {
             self.fail(greenlet, why);
         }
+    }
+
+    /// Whether it makes sense to wait: a limit of the runtime's own is not reached for ever, and a stack in use comes
+    /// free one day.
+    fn a_stack_may_come(&self, why: &NoStack) -> bool {
+        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
     }
 
     /// Ends a claimed greenlet that never ran.
@@ -197,10 +218,11 @@ impl Hub {
         loop {
             let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
             let given = self.give_stack(greenlet);
-            if given.is_err() && self.runtime.stacks.counts().in_use > 0 {
+            if given.as_ref().is_err_and(|why| self.a_stack_may_come(why)) {
                 return;
             }
             self.stackless.borrow_mut().pop_front();
+            self.shared().counters.stackless.sub(1);
             match given {
                 Ok(()) => self.push_ready(Entry::resume(greenlet)),
                 Err(why) => self.fail(greenlet, &why),
@@ -225,14 +247,14 @@ impl Hub {
             let header = unsafe { greenlet.as_ref() };
             let stays = header.kind != Kind::Free
                 || header.fiber.pinned.get()
-                || self.runtime.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
+                || self.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
             if !own && stays {
                 // SAFETY: as above; the batch has let go of it.
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
                 self.accept(unsafe { Ref::from_raw(greenlet) });
-            } else if own && self.runtime.migration == Migration::Every {
+            } else if own && self.migration == Migration::Every {
                 // It was sent here to run here.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {

@@ -43,9 +43,20 @@ pub(crate) struct Counters {
     pub(crate) wakes_sent: Counter,
     pub(crate) wakes_received: Counter,
     pub(crate) ring_length: Counter,
+    /// Greenlets that started or arrived here, less those that ended here. Of these `moved_away` are gone.
     pub(crate) live_stacks: Counter,
+    /// Started greenlets that other hubs took over, and count as theirs. Written by those.
+    pub(crate) moved_away: AtomicU64,
     /// Started greenlets that wait for I/O or time: the load that placement goes by.
     pub(crate) waiting_outside: Counter,
-    /// When the running greenlet began to run, on a coarse clock, and which one it is: for the monitor.
-    pub(crate) running: Counter,
+    /// Claimed greenlets that wait for a stack.
+    pub(crate) stackless: Counter,
+}
+
+impl Counters {
+    /// Started greenlets that live on this hub.
+    pub(crate) fn live_started(&self) -> u64 {
+        // Relaxed and saturating: who reads it from elsewhere sees the two counts at different moments.
+        self.live_stacks.get().saturating_sub(self.moved_away.load(Ordering::Relaxed))
+    }
 }

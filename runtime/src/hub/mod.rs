@@ -40,14 +40,19 @@ pub(crate) struct HubShared {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
-    /// The greenlet that runs, for reports: an address to look up in the registry, never to follow.
+    /// The number of the greenlet that runs or ran last, for reports.
     pub(crate) running: std::sync::atomic::AtomicU64,
+    /// The number by which the system knows this hub's OS thread, or 0.
+    pub(crate) thread: std::sync::atomic::AtomicU32,
 }
 
 /// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a
 /// switch (invariant 4).
 pub(crate) struct Hub {
     index: usize,
+    /// This hub's part of `runtime`, so that a switch need not look it up.
+    shared: NonNull<HubShared>,
+    migration: Migration,
     runtime: Arc<Shared>,
     mailbox: &'static Mailbox,
     /// The greenlet that is running.
@@ -75,6 +80,8 @@ impl Hub {
         let now = crate::timer::clock::now();
         Self {
             index,
+            shared: NonNull::from(runtime.hub(index)),
+            migration: runtime.migration,
             mailbox: runtime.hub(index).mailbox,
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
@@ -94,7 +101,8 @@ impl Hub {
 
     #[inline]
     pub(crate) fn shared(&self) -> &HubShared {
-        self.runtime.hub(self.index)
+        // SAFETY: it is part of `runtime`, which this hub keeps alive.
+        unsafe { self.shared.as_ref() }
     }
 
     #[inline]
@@ -164,7 +172,7 @@ impl Hub {
     /// A started greenlet of this hub is ready again.
     #[inline]
     pub(crate) fn push_ready(&self, entry: Entry) {
-        if self.runtime.migration == Migration::Never {
+        if self.migration == Migration::Never {
             self.queue.push_ring(entry);
         } else {
             self.push_migrating(entry);
@@ -179,7 +187,7 @@ impl Hub {
             self.queue.push_ring(entry);
             return;
         }
-        if self.runtime.migration == Migration::Every && self.runtime.hubs().len() > 1 {
+        if self.migration == Migration::Every && self.runtime.hubs().len() > 1 {
             let next = (header.home().hub() + 1) % self.runtime.hubs().len();
             if next != self.index {
                 // SAFETY: the entry is the right to run, and the greenlet lies in no inbox.
@@ -194,17 +202,14 @@ impl Hub {
     /// Whether a greenlet woken here, which lives elsewhere, runs here from now on.
     #[inline]
     pub(crate) fn adopts(&self, header: &Header) -> bool {
-        self.runtime.migration != Migration::Never
+        self.migration != Migration::Never
             && header.home().runtime() == self.mailbox.runtime()
             && may_move(header)
     }
 
     /// What is ready here runs after `entry`.
     pub(crate) fn run_next(&self, entry: Entry) {
-        if self.pace.may_hand_back()
-            && self.next.get().is_none()
-            && self.runtime.migration != Migration::Every
-        {
+        if self.pace.may_hand_back() && self.next.get().is_none() && self.migration != Migration::Every {
             self.next.set(Some(entry));
         } else {
             self.push_ready(entry);
@@ -217,6 +222,12 @@ impl Hub {
         if let Some(waiting) = self.next.replace(Some(entry)) {
             self.push_ready(waiting);
         }
+    }
+
+    /// Whether started greenlets may leave this hub.
+    #[inline]
+    pub(crate) fn migrates(&self) -> bool {
+        self.migration != Migration::Never
     }
 
     /// Whether a joiner on this hub may take that unstarted greenlet out of its queue.

@@ -53,7 +53,7 @@ impl Hub {
     pub(crate) fn better_place(&self) -> Option<&'static Mailbox> {
         let mine = self.shared().counters.waiting_outside.get() as usize;
         // The cheap half of the rule first: most spawns are of hubs that hold next to nothing.
-        if mine <= 16 || self.runtime.hubs().len() == 1 || self.runtime.migration != Migration::Never {
+        if mine <= 16 || self.runtime.hubs().len() == 1 || self.migration != Migration::Never {
             return None;
         }
         self.better_place_than(mine)

@@ -40,6 +40,10 @@ pub(crate) const HAND_BACKS_PER_LOOK: u32 = 64;
 /// The first and longest doze of a hub that watches for work, in nanoseconds.
 pub(crate) const DOZE: (u64, u64) = (50_000, 1_000_000);
 
+/// How long an idle hub with greenlets that wait for a stack sleeps before it tries again, in nanoseconds. A guess:
+/// a program that has run out of stacks has larger worries than a percent of one core.
+pub(crate) const STACK_RETRY: u64 = 1_000_000;
+
 /// How many turns may pass before the next look at the clock, given how long the last `turns` took: as many as fit
 /// into the poll interval.
 pub(crate) fn turns_until_clock(turns: u32, took: u64) -> u32 {

@@ -184,6 +184,12 @@ impl Hub {
     /// Nothing is ready here: looks for work elsewhere, and sleeps if there is none. Gives whether this hub now holds
     /// the watch.
     fn idle(&self, watching: bool) -> bool {
+        if self.has_stackless() {
+            self.retry_stackless();
+            if !self.queue.is_empty() {
+                return watching;
+            }
+        }
         if self.runtime.hubs().len() == 1 {
             self.doze(NEVER);
             return false;
@@ -204,22 +210,27 @@ impl Hub {
             }
         }
         self.pace.doze.set(0);
-        idle::fall_asleep(
+        let watching = idle::fall_asleep(
             &self.mailbox.bed,
             &self.runtime.watch,
             self.index,
             &Asleep { hub: self, until: NEVER },
-        )
+        );
+        self.runtime.monitor.hub_is_up();
+        watching
     }
 
     /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.
     fn doze(&self, until: u64) {
         idle::doze(&self.mailbox.bed, &Asleep { hub: self, until });
+        self.runtime.monitor.hub_is_up();
     }
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
-        self.runtime.monitor.hub_sleeps();
+        // Stacks that come free on another hub come without a word.
+        let deadline =
+            if self.has_stackless() { deadline.min(clock::now() + policy::STACK_RETRY) } else { deadline };
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -229,7 +240,6 @@ impl Hub {
         self.clock.set(now);
         self.pace.looked.set(now);
         self.pace.polled.set(now);
-        self.runtime.monitor.hub_wakes();
         if self.timers().next() <= now {
             self.fire_timers(now);
         }
@@ -246,9 +256,9 @@ impl Hub {
     /// In migrate mode somebody must look after the timers and I/O of a hub that is stuck, as long as one is up.
     fn must_keep_watch(&self) -> bool {
         use crate::runtime::Migration;
-        self.runtime.migration != Migration::Never
+        self.migration != Migration::Never
             && self.runtime.hubs().iter().enumerate().any(|(index, hub)| {
-                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_stacks.get() > 0
+                index != self.index && !hub.mailbox.bed.is_asleep() && hub.counters.live_started() > 0
             })
     }
 

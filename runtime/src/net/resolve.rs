@@ -32,7 +32,7 @@ pub trait ToSocketAddrs {
 
 /// Runs `lookup` where it may block.
 fn on_blocking_pool<T: Send + 'static>(lookup: impl FnOnce() -> T + Send + 'static) -> T {
-    lookup()
+    crate::unblock(lookup)
 }
 
 fn look_up(name: &str, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {

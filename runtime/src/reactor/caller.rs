@@ -4,11 +4,20 @@
 
 use super::Reactor;
 use crate::facade::Arc;
+use std::io;
 use std::time::{Duration, Instant};
+
+#[cfg(not(greenhub_loom))]
+use crate::greenlet::{current, kill};
 
 /// The reactor of the hub the caller runs on right now; `None` on a plain OS thread. Asked anew after each wait, for a
 /// greenlet may have moved.
+#[cfg(not(greenhub_loom))]
+#[inline(never)]
 pub(super) fn current_reactor() -> Option<Arc<Reactor>> {
+    if current::greenlet().is_some() {
+        return current::hub().map(|hub| hub.shared().reactor.clone());
+    }
     #[cfg(test)]
     return super::testing::current_reactor();
     #[cfg(not(test))]
@@ -21,14 +30,27 @@ pub(super) fn is_current(reactor: &Arc<Reactor>) -> bool {
 }
 
 /// Lets the other greenlets of the hub run, after many calls in a row that did not have to wait.
-pub(super) fn yield_budget() {}
+pub(super) fn yield_budget() {
+    if current::greenlet().is_some() {
+        crate::yield_now();
+    }
+}
 
-/// The sooner of a call's own deadline and those of the timeouts around it.
+/// The sooner of a call's own deadline and those of the timeouts around it, on a plain OS thread.
 pub(super) fn effective_deadline(own: Option<Instant>) -> Option<Instant> {
-    own
+    let around = if std::thread::panicking() { None } else { current::thread().masks.earliest_instant() };
+    match (own, around) {
+        (Some(own), Some(around)) => Some(own.min(around)),
+        (own, around) => own.or(around),
+    }
+}
+
+/// Delivers the kill or timeout that ended a wait: unwinds, or, where nothing can be unwound, gives it as an error.
+pub(super) fn deliver_interrupts() -> io::Result<()> {
+    kill::deliver_or_report()
 }
 
 /// Sleeps where there is nothing to wait on but time.
 pub(crate) fn sleep(duration: Duration) {
-    std::thread::sleep(duration);
+    crate::sleep(duration);
 }

@@ -1,7 +1,8 @@
 //! The reactor: what tells greenlets that a descriptor is ready.
 //!
-//! Each hub owns one [`Reactor`]: a `mio::Poll` (one epoll), a slab of the [`Source`]s registered with it, and a
-//! waker. The hub polls it between greenlets and sleeps in it; nobody shares an epoll, so nobody wakes a herd.
+//! Each hub owns one [`Reactor`]: a `mio::Poll` (one epoll), a slab of the
+//! [sources](source::Source) registered with it, and a waker. The hub polls it between greenlets and sleeps in it;
+//! nobody shares an epoll, so nobody wakes a herd.
 //!
 //! - A net object owns a [`Registration`]. It registers with a hub's reactor the first time a call on it would
 //!   block, there where the caller is, and moves when its callers turn out to live elsewhere.

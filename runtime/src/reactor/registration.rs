@@ -12,7 +12,7 @@ use super::source::{Awaited, Direction, Readiness, Source};
 use super::{Reactor, thread_wait};
 use crate::facade::atomic::{AtomicU32, Ordering};
 use crate::facade::{Arc, Mutex};
-use crate::wait::{Interrupts, deliver_interrupts};
+use crate::wait::Interrupts;
 use mio::Token;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -138,7 +138,7 @@ impl Registration {
             };
             match awaited {
                 Awaited::AtOnce | Awaited::Woken => {}
-                Awaited::Interrupted => deliver_interrupts(),
+                Awaited::Interrupted => caller::deliver_interrupts()?,
                 // One last try: a busy hub may look at its clock before it looks at its descriptors.
                 Awaited::TimedOut => time_is_up = true,
             }
@@ -165,7 +165,7 @@ impl Registration {
         };
         let awaited = {
             let _counted = home.count_waiter();
-            source.wait(direction, deadline, Interrupts::Allowed, what)
+            source.wait(direction, deadline, Interrupts::Reported, what)
         };
         if awaited == Awaited::Woken {
             self.follow_waiter(source);

@@ -276,3 +276,36 @@ fn a_short_read_waits_for_the_next_event_and_the_end_does_not() {
     source.clear(Direction::Read, source.observe());
     assert!(!source.is_ready(Direction::Read));
 }
+
+#[test]
+fn after_a_short_read_the_next_waits_before_it_calls() {
+    let hub = Hub::start();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let registration = Registration::new();
+    let mut calls = 0;
+    let mut read = |patience| {
+        let mut buffer = [0; 8];
+        registration.read_stream(stream.as_fd(), buffer.len(), patience, "test", || {
+            calls += 1;
+            (&stream).read(&mut buffer)
+        })
+    };
+    hub.enter(|| {
+        read(Patience::For(SHORT)).unwrap_err();
+        peer.write_all(b"x").unwrap();
+        read(Patience::Unlimited).unwrap();
+        let writer = thread::spawn(move || {
+            thread::sleep(SHORT);
+            peer.write_all(b"y").unwrap();
+            peer
+        });
+        read(Patience::Unlimited).unwrap();
+        drop(writer.join().unwrap());
+    });
+    // Two to run out of time, one for each byte.
+    assert_eq!(calls, 4);
+    drop(registration);
+}

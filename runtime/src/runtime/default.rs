@@ -1,11 +1,14 @@
 //! The default runtime: started by its first use, and there until the process ends.
 
-use super::{Builder, Runtime, Shared};
+use super::{Builder, Runtime, Shared, fork};
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-static DEFAULT: OnceLock<Runtime> = OnceLock::new();
+/// Never freed: a child process, which needs one of its own, leaves its parent's where it is.
+static DEFAULT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
+static STARTING: Mutex<()> = Mutex::new(());
 
 /// The default runtime.
 ///
@@ -21,15 +24,22 @@ pub(crate) fn default_runtime() -> &'static Arc<Shared> {
 
 /// The default runtime, or why it cannot be started.
 pub(crate) fn try_default_runtime() -> io::Result<&'static Arc<Shared>> {
-    if let Some(runtime) = DEFAULT.get() {
-        return Ok(&runtime.shared);
+    if let Some(shared) = started() {
+        return Ok(shared);
     }
-    static STARTING: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
     let _one_at_a_time = STARTING.lock();
-    if DEFAULT.get().is_none() {
-        let runtime = Builder::new().build()?;
-        // Nobody else sets it: `STARTING` is held.
-        let _set = DEFAULT.set(runtime);
+    if let Some(shared) = started() {
+        return Ok(shared);
     }
-    Ok(&DEFAULT.get().expect("just set").shared)
+    let runtime = Box::leak(Box::new(Builder::new().build()?));
+    // Release: the runtime is made; pairs with the Acquire in `started`.
+    DEFAULT.store(runtime, Ordering::Release);
+    Ok(&runtime.shared)
+}
+
+/// The default runtime, if it has been started in this process.
+pub(crate) fn started() -> Option<&'static Arc<Shared>> {
+    // SAFETY: only leaked boxes are ever stored.
+    let runtime = unsafe { DEFAULT.load(Ordering::Acquire).as_ref() }?;
+    (runtime.shared.generation == fork::generation()).then_some(&runtime.shared)
 }

@@ -83,7 +83,7 @@ impl Metrics {
                 timers: hub.timers.len(),
                 ready: counters.ring_length.get(),
                 stealable: hub.stealers.len(),
-                live_started: counters.live_stacks.get(),
+                live_started: counters.live_started(),
                 waiting_outside: counters.waiting_outside.get(),
                 registrations: hub.reactor.registrations(),
             }

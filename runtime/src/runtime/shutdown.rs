@@ -25,6 +25,12 @@ impl Runtime {
 
     fn shut_down(&self, limit: Duration) -> bool {
         let shared = &self.shared;
+        if shared.generation != super::fork::generation() {
+            // In a child process nothing of it is ours to end.
+            std::mem::take(&mut *self.threads.lock()).into_iter().for_each(std::mem::forget);
+            std::mem::forget(shared.clone());
+            return false;
+        }
         let inside = crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == shared.id);
         assert!(
             !inside,
@@ -76,6 +82,9 @@ impl Runtime {
                 threads_ended = false;
             }
         }
+        // It was bidden to end long ago, and takes its time only in a callback of the user's.
+        let grace = Instant::now() + ASK_EVERY;
+        threads_ended &= shared.monitor.join(|| in_time() || Instant::now() < grace);
         let blocking_ended =
             shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
         for hub in shared.hubs() {
@@ -92,7 +101,8 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if self.threads.lock().is_empty() && self.shared.is_ended() {
+        let in_child = self.shared.generation != super::fork::generation();
+        if in_child || self.threads.lock().is_empty() && self.shared.is_ended() {
             return;
         }
         if !self.shut_down(DROP_PATIENCE) {

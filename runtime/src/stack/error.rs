@@ -32,6 +32,11 @@ impl NoStack {
         NoStack { reason: Reason::Refused(error) }
     }
 
+    /// Whether it is the configured limit that is reached, and not one of the system's.
+    pub(crate) fn is_own_limit(&self) -> bool {
+        matches!(self.reason, Reason::Configured { .. })
+    }
+
     /// The nearest [`io::ErrorKind`], for callers that report through `io::Result`.
     pub(crate) fn kind(&self) -> io::ErrorKind {
         io::ErrorKind::OutOfMemory

@@ -32,9 +32,9 @@ mod tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
-pub(crate) use guard::GuardPolicy;
-pub(crate) use pool::{StackConfig, StackCounts, StackPool};
-pub(crate) use region::leaked_regions;
+
+pub(crate) use pool::{StackConfig, StackPool};
+
 pub(crate) use size::StackSize;
 
 use corosensei::stack::StackPointer;
@@ -46,12 +46,14 @@ use std::sync::atomic::Ordering;
 /// A stack, owned. To be given back to a [`StackCache`]; dropping it sends it back to its pool the long way.
 pub(crate) struct Stack {
     slot: ManuallyDrop<Slot>,
+    /// The slot's base, kept because every switch asks for it.
+    base: StackPointer,
 }
 
 impl Stack {
     #[inline]
     fn new(slot: Slot) -> Stack {
-        Stack { slot: ManuallyDrop::new(slot) }
+        Stack { base: slot.base(), slot: ManuallyDrop::new(slot) }
     }
 
     #[inline]
@@ -94,7 +96,7 @@ impl Stack {
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {
-        self.slot.base()
+        self.base
     }
 
     #[inline]

@@ -1,6 +1,8 @@
 //! The pool as its users see it, and what the kernel says about it.
 
-use super::pool::TRIM_INTERVAL;
+use super::guard::GuardPolicy;
+use super::pool::{StackCounts, TRIM_INTERVAL};
+use super::region::leaked_regions;
 use super::*;
 use corosensei::stack::Stack as _;
 use corosensei::{Coroutine, CoroutineResult};

@@ -13,7 +13,11 @@
 //! waiter's stack and is gone as soon as the waiter can take the lock again), and calls [`Wakeup::deliver`] after
 //! releasing it.
 
+mod id;
+pub(crate) mod list;
 pub(crate) mod thread;
 mod waiter;
 
+pub(crate) use id::current_id;
+pub(crate) use list::{Batch, List, Side, Wait, deadline_after};
 pub(crate) use waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};

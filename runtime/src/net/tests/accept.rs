@@ -1,10 +1,9 @@
-use super::{A_MOMENT, Directory, is_nonblocking};
+use super::{A_MOMENT, Directory, is_child, is_nonblocking, run_in_child};
 use crate::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::reactor::testing::{Hub, everywhere, spawn};
 use std::io::{ErrorKind, Read, Write};
 use std::net;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,20 +150,11 @@ fn local_listeners_accept_too() {
 #[test]
 fn out_of_descriptors_accept_backs_off_reports_once_and_goes_on() {
     // In a child process, for the limit is the process's.
-    const CHILD: &str = "GREENHUB_TEST_ACCEPT_CHILD";
-    if std::env::var_os(CHILD).is_some() {
+    if is_child() {
         everywhere(starve);
         return;
     }
-    let name = "net::tests::accept::out_of_descriptors_accept_backs_off_reports_once_and_goes_on";
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{errors}");
+    let errors = run_in_child("accept::out_of_descriptors_accept_backs_off_reports_once_and_goes_on");
     let reports: Vec<_> = errors.lines().filter(|line| line.starts_with("greenhub: ")).collect();
     // One occurrence on the plain thread, one on the hub.
     assert_eq!(reports.len(), 2, "{errors}");

@@ -4,10 +4,12 @@
 mod accept;
 mod resolve;
 mod tcp;
+mod transfer;
 mod udp;
 mod unix;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -35,6 +37,26 @@ impl Drop for Directory {
     fn drop(&mut self) {
         std::fs::remove_dir_all::<&Path>(&self.0).unwrap();
     }
+}
+
+/// Re-runs one test of this binary in a process of its own, where `CHILD` is set. Returns what it said on standard
+/// error.
+fn run_in_child(test: &str) -> String {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("net::tests::{test}"), "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&child.stderr).into_owned();
+    assert!(child.status.success(), "{:?}: {errors}", child.status);
+    errors
+}
+
+const CHILD: &str = "GREENHUB_NET_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
 }
 
 /// Whether the descriptor is in non-blocking mode.

@@ -147,12 +147,10 @@ impl Source {
         self.clear_bits(Readiness::all_of(direction), seen);
     }
 
-    /// A stream read took everything there was and it was less than asked for. Leaves the direction ready if
-    /// something other than data comes next.
+    /// A stream read took everything there was and it was less than asked for. The direction stays ready by its
+    /// sticky bit if something other than data comes next.
     pub(crate) fn clear_after_short_read(&self, seen: Observed) {
-        if seen.0 & Readiness::READ_CLOSED.0 == 0 {
-            self.clear_bits(Readiness::READ, seen);
-        }
+        self.clear_bits(Readiness::READ, seen);
     }
 
     fn clear_bits(&self, bits: Readiness, seen: Observed) {

@@ -1,8 +1,9 @@
 //! Crashes, each in a child process.
 
 use super::*;
+use crate::stack::guard::GuardPolicy;
 use crate::stack::tests::{child_part, new_cache, run_child, small, text};
-use crate::stack::{GuardPolicy, Stack, StackConfig};
+use crate::stack::{Stack, StackConfig};
 use corosensei::Coroutine;
 use corosensei::stack::Stack as _;
 use std::os::unix::process::ExitStatusExt as _;

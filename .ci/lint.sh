@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Formatting, and clippy with warnings denied, for every target of every member, in the ordinary build and in the
+# one that the models use.
+set -euo pipefail
+cargo fmt --all --check
+cargo clippy --workspace --all-targets -- -D warnings
+RUSTFLAGS="--cfg greenhub_loom" cargo clippy -p greenhub --lib --profile test --target-dir target/loom -- -D warnings

@@ -1,0 +1,134 @@
+//! Models of the wait list: cancelling against handing over, two waiters and one permit, order.
+
+use super::*;
+use crate::facade::Arc;
+use loom::thread;
+
+/// A counting permit over the bare list: the smallest owner there is.
+struct Permits {
+    free: usize,
+    list: List<bool>,
+}
+
+fn acquire(lock: &Mutex<Permits>, deadline: Option<Instant>) -> bool {
+    let mut state = lock.lock();
+    if state.free > 0 {
+        state.free -= 1;
+        return true;
+    }
+    let wait = Wait { deadline, interrupts: Interrupts::Kept, reason: Reason::new("model", lock) };
+    let waited = wait.in_line(lock, state, |s| &mut s.list, Side::Back, false);
+    assert_eq!(waited.ended == Ended::Woken, waited.entry);
+    waited.entry
+}
+
+fn release(lock: &Mutex<Permits>) {
+    let mut state = lock.lock();
+    let woken = match state.list.wake_next() {
+        Some((wakeup, handed)) => {
+            *handed = true;
+            Some(wakeup)
+        }
+        None => {
+            state.free += 1;
+            None
+        }
+    };
+    drop(state);
+    if let Some(wakeup) = woken {
+        wakeup.deliver();
+    }
+}
+
+fn permits(free: usize) -> Arc<Mutex<Permits>> {
+    Arc::new(Mutex::new(Permits { free, list: List::new() }))
+}
+
+/// Whoever gives up leaves the permit to be found; whoever is handed it keeps it.
+#[test]
+fn model_list_cancel_against_hand_over() {
+    loom::model(|| {
+        let lock = permits(0);
+        let waiter = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || acquire(&lock, Some(Instant::now())))
+        };
+        release(&lock);
+        let got = waiter.join().unwrap();
+        assert_eq!(lock.lock().free, usize::from(!got));
+        assert!(lock.lock().list.is_empty());
+    });
+}
+
+/// One waits for ever, one gives up, one permit: the patient one must get it or the impatient one has it.
+#[test]
+fn model_list_two_waiters_one_permit() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let lock = permits(0);
+        let impatient = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || {
+                if acquire(&lock, Some(Instant::now())) {
+                    release(&lock);
+                }
+            })
+        };
+        let patient = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || assert!(acquire(&lock, None)))
+        };
+        release(&lock);
+        impatient.join().unwrap();
+        patient.join().unwrap();
+        assert_eq!(lock.lock().free, 0);
+    });
+}
+
+/// Two who stand in line are woken in the order in which they stand.
+#[test]
+fn model_list_first_come_first_woken() {
+    struct Line {
+        tickets: usize,
+        list: List<(usize, usize)>,
+    }
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let lock = Arc::new(Mutex::new(Line { tickets: 0, list: List::new() }));
+        let spawn = || {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || {
+                let mut state = lock.lock();
+                state.tickets += 1;
+                let ticket = state.tickets;
+                let wait = Wait {
+                    deadline: None,
+                    interrupts: Interrupts::Kept,
+                    reason: Reason::new("model", &*lock),
+                };
+                let waited = wait.in_line(&lock, state, |s| &mut s.list, Side::Back, (ticket, 0));
+                assert_eq!(waited.entry.0, waited.entry.1);
+            })
+        };
+        let threads = [spawn(), spawn()];
+        let mut woken = 0;
+        while woken < 2 {
+            let mut state = lock.lock();
+            let wakeup = state.list.wake_next().map(|(wakeup, entry)| {
+                woken += 1;
+                entry.1 = woken;
+                wakeup
+            });
+            drop(state);
+            match wakeup {
+                Some(wakeup) => wakeup.deliver(),
+                None => thread::yield_now(),
+            }
+        }
+        for t in threads {
+            t.join().unwrap();
+        }
+    });
+}

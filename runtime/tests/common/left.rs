@@ -1,0 +1,109 @@
+//! What is left of a runtime: greenlets, stacks, timers and registrations by its own counters; threads, descriptors
+//! and mappings by the kernel's.
+
+use super::{Place, World, within};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What the process holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Resources {
+    /// Threads that a test or a runtime started. All such threads bear our mark.
+    threads: BTreeSet<String>,
+    descriptors: BTreeSet<String>,
+    /// Stack regions: mappings far larger than any other, all of one piece.
+    regions: usize,
+}
+
+const MARK: &str = "greenhub";
+
+/// Threads inherit the name of the one that starts them, so marking this one marks all that a test leaves behind.
+pub(crate) fn mark_this_thread() {
+    // SAFETY: the name is a C string of less than 16 bytes, and it is the calling thread's own name.
+    let failed = unsafe { libc::prctl(libc::PR_SET_NAME, c"greenhub-test".as_ptr()) };
+    assert_eq!(failed, 0);
+}
+
+impl Resources {
+    pub(crate) fn now() -> Resources {
+        Resources { threads: threads(), descriptors: descriptors(), regions: regions() }
+    }
+}
+
+fn threads() -> BTreeSet<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is there");
+    let named = tasks.filter_map(|task| {
+        let task = task.ok()?;
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        name.starts_with(MARK).then(|| format!("{} {}", task.file_name().to_string_lossy(), name.trim()))
+    });
+    named.collect()
+}
+
+/// The open descriptors, with what they are; the one that reads the list is not among them.
+fn descriptors() -> BTreeSet<String> {
+    let list = std::fs::read_dir("/proc/self/fd").expect("/proc is there");
+    let open = list.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let what = std::fs::read_link(entry.path()).ok()?;
+        let itself = what.to_string_lossy().ends_with("/fd");
+        (!itself).then(|| format!("{} {}", entry.file_name().to_string_lossy(), what.display()))
+    });
+    open.collect()
+}
+
+fn regions() -> usize {
+    const LARGE: usize = 32 << 20;
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is there");
+    let large = maps.lines().filter(|line| {
+        let mut words = line.split_whitespace();
+        let (Some(range), Some("rw-p")) = (words.next(), words.next()) else { return false };
+        let Some((from, to)) = range.split_once('-') else { return false };
+        let address = |text| usize::from_str_radix(text, 16).expect("an address");
+        words.count() == 3 && address(to) - address(from) >= LARGE
+    });
+    large.count()
+}
+
+/// How many mappings the process has.
+pub(crate) fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("/proc is there").lines().count()
+}
+
+/// Fails if greenlets, or what belongs to greenlets, are still there after a test's body.
+#[track_caller]
+pub(crate) fn expect_no_greenlets(world: &World) {
+    let clean = || {
+        let now = world.runtime.metrics();
+        now.live == 0
+            && now.stacks_in_use == 0
+            && now.blocking_jobs == 0
+            && now.hubs.iter().all(|hub| {
+                hub.timers == 0 && hub.registrations == 0 && hub.live_started == 0 && hub.waiting_outside == 0
+            })
+    };
+    assert!(
+        within(Duration::from_secs(5), clean),
+        "the test on {:?} left something: {:#?}\n{}",
+        world.place,
+        world.runtime.metrics(),
+        greenhub::runtime::dump()
+    );
+}
+
+/// Fails if the process holds what it did not hold before the runtime was started.
+#[track_caller]
+pub(crate) fn expect_as_before(before: &Resources, place: Place) {
+    // A joined thread takes a moment to leave the kernel's list.
+    let same = |now: &Resources| {
+        now.threads.is_subset(&before.threads)
+            && now.descriptors == before.descriptors
+            && now.regions <= before.regions
+    };
+    let mut now = Resources::now();
+    let clean = within(Duration::from_secs(5), || {
+        now = Resources::now();
+        same(&now)
+    });
+    assert!(clean, "the runtime on {place:?} left something behind: before {before:#?}, now {now:#?}");
+}

@@ -1,0 +1,526 @@
+//! Kill, in each state a greenlet can be in.
+
+mod common;
+
+use common::child;
+use common::{ALL, Witness, everywhere, inside, on, os_thread, quietly};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+/// Spawns `body`, lets it get to its wait, kills it, and checks how it ended: killed, its locals dropped once, nothing
+/// printed.
+#[track_caller]
+fn killed_in(body: impl FnOnce() + Send + 'static) {
+    let (local, seen) = Witness::new();
+    let handle = greenhub::spawn(move || {
+        let _local = local;
+        body();
+        panic!("it was to be killed before this");
+    });
+    greenhub::sleep(Duration::from_millis(2));
+    assert!(!handle.is_finished(), "it ended by itself");
+    handle.kill();
+    assert!(handle.join().unwrap_err().is_killed());
+    assert_eq!(seen.drops(), 1);
+}
+
+#[test]
+fn a_greenlet_is_killed_in_every_kind_of_wait() {
+    inside(|| {
+        killed_in(greenhub::park);
+        killed_in(|| greenhub::park_timeout(Duration::from_secs(60)));
+        killed_in(|| greenhub::sleep(Duration::from_secs(60)));
+        killed_in(|| greenhub::sleep(Duration::MAX));
+        killed_in(|| {
+            loop {
+                greenhub::yield_now();
+            }
+        });
+        killed_in(|| drop(greenhub::block_on(std::future::pending::<()>())));
+        killed_in(|| drop(greenhub::timeout(Duration::from_secs(60), greenhub::park)));
+        let target = Arc::new(greenhub::spawn(greenhub::park));
+        let shared = target.clone();
+        killed_in(move || drop(shared.join_timeout(Duration::from_secs(60))));
+        target.kill();
+        assert!(Arc::into_inner(target).unwrap().join().unwrap_err().is_killed());
+    });
+}
+
+#[test]
+fn a_greenlet_is_killed_while_it_joins_a_child_it_claimed() {
+    inside(|| {
+        let child = Arc::new(AtomicBool::new(false));
+        let ran = child.clone();
+        killed_in(move || {
+            let child = greenhub::spawn(move || {
+                ran.store(true, SeqCst);
+                greenhub::sleep(Duration::from_millis(10));
+            });
+            drop(child.join());
+        });
+        assert!(child.load(SeqCst));
+    });
+}
+
+#[test]
+fn a_greenlet_is_killed_in_network_waits() {
+    use greenhub::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+    use std::io::{Read, Write};
+    inside(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        killed_in(move || drop(listener.accept()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        killed_in(move || drop(stream.read(&mut [0; 10])));
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        killed_in(move || while stream.write(&[7; 1 << 16]).is_ok() {});
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        killed_in(move || drop(socket.recv(&mut [0; 10])));
+        let (one, _other) = UnixDatagram::pair().unwrap();
+        killed_in(move || drop(one.recv(&mut [0; 10])));
+        // Its listener is gone with the greenlet that was killed in `accept`.
+        assert!(TcpStream::connect(address).is_err());
+    });
+}
+
+#[test]
+fn a_greenlet_is_killed_in_unblock_and_its_job_is_abandoned() {
+    inside(|| {
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = ended.clone();
+        killed_in(move || {
+            greenhub::unblock(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                flag.store(true, SeqCst);
+            });
+        });
+        common::eventually("the abandoned job ends", || ended.load(SeqCst));
+    });
+}
+
+#[test]
+fn an_unstarted_greenlet_is_dropped_unrun_before_join_returns() {
+    everywhere(|world| {
+        world.run(|| {
+            for _ in 0..100 {
+                let (captured, seen) = Witness::new();
+                let ran = Arc::new(AtomicBool::new(false));
+                let flag = ran.clone();
+                // On several hubs it may be taken at once; then it runs to its first suspension point.
+                let handle = greenhub::spawn_local(move || {
+                    let _captured = captured;
+                    flag.store(true, SeqCst);
+                });
+                handle.kill();
+                assert!(handle.join().unwrap_err().is_killed());
+                assert_eq!(seen.drops(), 1);
+                assert!(!ran.load(SeqCst));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_greenlet_whose_time_has_not_come_is_killed_at_once() {
+    everywhere(|world| {
+        let (captured, seen) = Witness::new();
+        let handle = world.run(move || {
+            greenhub::spawn_later(Duration::from_secs(3600), move || {
+                drop(captured);
+                unreachable!("it never starts")
+            })
+        });
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(seen.drops(), 1);
+    });
+}
+
+#[test]
+fn kills_and_start_times_race_without_harm() {
+    everywhere(|world| {
+        world.run(|| {
+            let seen = Arc::new(common::Seen::default());
+            let ran = Arc::new(AtomicUsize::new(0));
+            let handles: Vec<_> = (0..300)
+                .map(|n| {
+                    let (witness, ran) = (Witness::of(&seen), ran.clone());
+                    greenhub::spawn_later(Duration::from_micros(n * 10), move || {
+                        let _witness = witness;
+                        ran.fetch_add(1, SeqCst);
+                    })
+                })
+                .collect();
+            let mut killed = 0;
+            for (n, handle) in handles.into_iter().enumerate() {
+                if n % 2 == 0 {
+                    handle.kill();
+                }
+                killed += usize::from(handle.join().is_err());
+            }
+            assert_eq!(seen.drops(), 300);
+            assert_eq!(ran.load(SeqCst) + killed, 300);
+        });
+    });
+}
+
+#[test]
+fn a_running_greenlet_is_killed_at_its_next_suspension_point() {
+    // A plain thread kills, so it works on one hub too.
+    everywhere(|world| {
+        let (computing, go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let after = Arc::new(AtomicBool::new(false));
+        let handle = world.runtime.spawn({
+            let (computing, go, after) = (computing.clone(), go.clone(), after.clone());
+            move || {
+                computing.store(true, SeqCst);
+                while !go.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+                after.store(true, SeqCst);
+                greenhub::sleep(Duration::from_secs(60));
+                unreachable!("killed in sleep");
+            }
+        });
+        common::eventually("it computes", || computing.load(SeqCst));
+        handle.kill();
+        go.store(true, SeqCst);
+        assert!(handle.join().unwrap_err().is_killed());
+        assert!(after.load(SeqCst));
+    });
+}
+
+#[test]
+fn a_greenlet_that_ends_without_suspending_keeps_its_result_despite_a_kill() {
+    everywhere(|world| {
+        let go = Arc::new(AtomicBool::new(false));
+        let started = Arc::new(AtomicBool::new(false));
+        let handle = world.runtime.spawn({
+            let (go, started) = (go.clone(), started.clone());
+            move || {
+                started.store(true, SeqCst);
+                while !go.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+                42
+            }
+        });
+        common::eventually("it runs", || started.load(SeqCst));
+        handle.kill();
+        go.store(true, SeqCst);
+        assert_eq!(handle.join().unwrap(), 42);
+    });
+}
+
+#[test]
+fn killing_oneself_unwinds_at_once() {
+    inside(|| {
+        let (local, seen) = Witness::new();
+        let handle = greenhub::spawn(move || {
+            let _local = local;
+            greenhub::current().kill();
+            unreachable!("one does not survive one's own kill");
+        });
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(seen.drops(), 1);
+    });
+}
+
+#[test]
+fn a_kill_inside_shield_is_kept_until_after_it() {
+    inside(|| {
+        let stage = Arc::new(AtomicUsize::new(0));
+        let seen = stage.clone();
+        let handle = greenhub::spawn(move || {
+            greenhub::shield(|| {
+                seen.store(1, SeqCst);
+                greenhub::sleep(Duration::from_millis(6));
+                greenhub::yield_now();
+                greenhub::shield(|| greenhub::sleep(Duration::from_millis(1)));
+                greenhub::spawn(|| greenhub::yield_now()).join().unwrap();
+                seen.store(2, SeqCst);
+            });
+            seen.store(3, SeqCst);
+            greenhub::yield_now();
+            seen.store(4, SeqCst);
+        });
+        greenhub::sleep(Duration::from_millis(2));
+        assert_eq!(stage.load(SeqCst), 1);
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(stage.load(SeqCst), 3);
+    });
+}
+
+#[test]
+fn killing_oneself_inside_shield_waits_for_its_end() {
+    inside(|| {
+        let reached = Arc::new(AtomicBool::new(false));
+        let flag = reached.clone();
+        let handle = greenhub::spawn(move || {
+            greenhub::shield(|| {
+                greenhub::current().kill();
+                flag.store(true, SeqCst);
+            });
+            greenhub::yield_now();
+            unreachable!("killed after the shield");
+        });
+        assert!(handle.join().unwrap_err().is_killed());
+        assert!(reached.load(SeqCst));
+    });
+}
+
+#[test]
+fn a_kill_while_unwinding_is_kept_and_the_destructors_run_to_their_end() {
+    struct Slow(Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+            greenhub::sleep(Duration::from_millis(4));
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    inside(|| {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let slow = [Slow(steps.clone()), Slow(steps.clone())];
+        let handle = greenhub::spawn(move || {
+            let _slow = slow;
+            greenhub::park();
+        });
+        greenhub::yield_now();
+        handle.kill();
+        common::eventually("it unwinds", || steps.load(SeqCst) > 0);
+        handle.kill();
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(steps.load(SeqCst), 4);
+    });
+}
+
+#[test]
+fn a_swallowed_kill_is_over_and_the_greenlet_goes_on() {
+    inside(|| {
+        let handle = greenhub::spawn(|| {
+            let swallowed = catch_unwind(AssertUnwindSafe(greenhub::park));
+            assert!(swallowed.is_err());
+            greenhub::sleep(Duration::from_millis(1));
+            greenhub::yield_now();
+            "still here"
+        });
+        greenhub::yield_now();
+        handle.kill();
+        assert_eq!(handle.join().unwrap(), "still here");
+    });
+}
+
+#[test]
+fn after_a_swallowed_kill_a_second_one_works() {
+    inside(|| {
+        let caught = Arc::new(AtomicUsize::new(0));
+        let count = caught.clone();
+        let handle = greenhub::spawn(move || {
+            for _ in 0..2 {
+                assert!(catch_unwind(AssertUnwindSafe(greenhub::park)).is_err());
+                count.fetch_add(1, SeqCst);
+            }
+            greenhub::park();
+        });
+        for n in 1..=2 {
+            handle.kill();
+            common::eventually("it swallows", || {
+                if caught.load(SeqCst) < n {
+                    // An unstarted one would never run at all.
+                    greenhub::yield_now();
+                }
+                caught.load(SeqCst) == n || handle.is_finished()
+            });
+            if handle.is_finished() {
+                return assert!(handle.join().unwrap_err().is_killed());
+            }
+        }
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+    });
+}
+
+#[test]
+fn two_kills_at_once_are_one() {
+    everywhere(|world| {
+        for _ in 0..50 {
+            let (local, seen) = Witness::new();
+            let handle = world.runtime.spawn(move || {
+                let _local = local;
+                greenhub::park();
+            });
+            std::thread::scope(|threads| {
+                threads.spawn(|| handle.kill());
+                threads.spawn(|| handle.kill());
+                handle.kill();
+            });
+            assert!(handle.join().unwrap_err().is_killed());
+            assert_eq!(seen.drops(), 1);
+        }
+    });
+}
+
+#[test]
+fn kill_and_unpark_race_and_one_of_them_ends_the_wait() {
+    everywhere(|world| {
+        for round in 0..300 {
+            let handle = world.runtime.spawn(greenhub::park);
+            if round % 2 == 0 {
+                std::thread::yield_now();
+            }
+            std::thread::scope(|threads| {
+                threads.spawn(|| handle.kill());
+                handle.greenlet().unpark();
+            });
+            match handle.join() {
+                Ok(()) => {}
+                Err(error) => assert!(error.is_killed()),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_kill_prints_nothing() {
+    inside(|| {
+        let ((), printed) = quietly(|| {
+            let waiting = greenhub::spawn(greenhub::park);
+            let unstarted = greenhub::spawn(|| ());
+            greenhub::kill_all([waiting.greenlet(), unstarted.greenlet()]);
+            drop(waiting.join());
+            drop(unstarted.join());
+            let detached = greenhub::spawn(greenhub::park);
+            let greenlet = detached.greenlet().clone();
+            drop(detached);
+            greenlet.kill();
+            common::eventually("it ended", || greenlet.is_finished());
+        });
+        assert_eq!(printed, 0, "the panic hook ran");
+    });
+}
+
+#[test]
+fn a_kill_leaves_standard_error_empty() {
+    const NAME: &str = "a_kill_leaves_standard_error_empty";
+    if child::is_child(NAME) {
+        greenhub::run(|| {
+            let handle = greenhub::spawn(greenhub::park);
+            greenhub::yield_now();
+            handle.kill();
+            drop(handle.join());
+            let detached = greenhub::spawn(|| greenhub::sleep(Duration::from_secs(9)));
+            detached.kill();
+            drop(detached);
+            greenhub::sleep(Duration::from_millis(5));
+        });
+        return;
+    }
+    let output = child::succeed(NAME, |_| {});
+    assert_eq!(child::text(&output.stderr), "");
+}
+
+#[test]
+fn what_is_not_send_is_dropped_on_its_hub_when_killed_from_elsewhere() {
+    struct Local(Witness, Rc<()>);
+    everywhere(|world| {
+        let (unstarted, seen_unstarted) = Witness::new();
+        let (waiting, seen_waiting) = Witness::new();
+        let ((one, other), home) = world.run(move || {
+            let waiting = Local(waiting, Rc::new(()));
+            let waiting = greenhub::spawn_local(move || {
+                let _local = waiting;
+                greenhub::park();
+            });
+            greenhub::yield_now();
+            greenhub::yield_now();
+            let unstarted = Local(unstarted, Rc::new(()));
+            let unstarted = greenhub::spawn_local(move || {
+                let Local(_witness, _rc) = unstarted;
+                greenhub::park();
+            });
+            let greenlets = (waiting.greenlet().clone(), unstarted.greenlet().clone());
+            drop((waiting, unstarted));
+            (greenlets, os_thread())
+        });
+        one.kill();
+        other.kill();
+        common::eventually("both ended", || one.is_finished() && other.is_finished());
+        assert_eq!((seen_waiting.drops(), seen_unstarted.drops()), (1, 1));
+        assert_eq!((seen_waiting.thread(), seen_unstarted.thread()), (home, home));
+    });
+}
+
+#[test]
+fn kill_all_kills_all_and_waits_for_none() {
+    on(&ALL, |world| {
+        world.run(|| {
+            let handles: Vec<_> = (0..500)
+                .map(|n| {
+                    greenhub::spawn(move || match n % 3 {
+                        0 => greenhub::park(),
+                        1 => greenhub::sleep(Duration::from_secs(60)),
+                        _ => loop {
+                            greenhub::yield_now();
+                        },
+                    })
+                })
+                .collect();
+            for _ in 0..5 {
+                greenhub::yield_now();
+            }
+            greenhub::kill_all(handles.iter().map(greenhub::JoinHandle::greenlet));
+            handles.into_iter().for_each(|handle| assert!(handle.join().unwrap_err().is_killed()));
+        });
+    });
+}
+
+#[test]
+fn the_future_in_a_killed_block_on_is_dropped() {
+    struct Pending(#[allow(dead_code)] Witness);
+    impl std::future::Future for Pending {
+        type Output = ();
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+            std::task::Poll::Pending
+        }
+    }
+    inside(|| {
+        let (witness, seen) = Witness::new();
+        let handle = greenhub::spawn(move || greenhub::block_on(Pending(witness)));
+        greenhub::sleep(Duration::from_millis(1));
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(seen.drops(), 1);
+    });
+}
+
+#[test]
+fn a_destructor_of_a_killed_greenlet_may_spawn_join_and_catch() {
+    struct Busy(Arc<AtomicUsize>);
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let n = greenhub::spawn(|| 5).join().unwrap();
+            let sum = greenhub::scope(|s| s.spawn(|| 2).join().unwrap() + s.spawn(|| 3).join().unwrap());
+            self.0.store(n + sum, SeqCst);
+        }
+    }
+    inside(|| {
+        let result = Arc::new(AtomicUsize::new(0));
+        let busy = Busy(result.clone());
+        let handle = greenhub::spawn(move || {
+            let _busy = busy;
+            greenhub::park();
+        });
+        greenhub::yield_now();
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert!([0, 10].contains(&result.load(SeqCst)));
+        common::eventually("its destructor has run", || result.load(SeqCst) == 10);
+    });
+}
