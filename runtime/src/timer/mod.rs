@@ -161,11 +161,16 @@ impl Timers {
     }
 
     fn link(&self, wheel: &mut Wheel, alarm: &Alarm, at: u64) {
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        alarm.home.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
+        self.stand(wheel, alarm, at);
+    }
+
+    /// Puts a node of this wheel's, which is out of it just now, where it is to stand. It was and stays armed.
+    fn stand(&self, wheel: &mut Wheel, alarm: &Alarm, at: u64) {
         // SAFETY: the node is in no wheel; it stays where it is until `Alarm::remove`, which every greenlet calls
         // before it ends.
         unsafe { wheel.insert(NonNull::from(&alarm.node), at) };
-        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        alarm.home.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
         alarm.armed.store(at, Ordering::Release);
     }
 
@@ -211,32 +216,33 @@ impl Timers {
                 let header = alarm.header();
                 let deadline = alarm.deadline();
                 let starting = alarm.state().load().phase() == Phase::Later;
+                // The store to `armed` comes last: whoever finds the alarm disarmed does without the lock, and may move
+                // the greenlet to another wheel or let it end.
                 if deadline > now && owner {
-                    self.unlinked(alarm);
-                    if deadline != NEVER {
-                        self.link(&mut wheel, alarm, deadline);
+                    if deadline == NEVER {
+                        self.unlinked(alarm);
+                    } else {
+                        self.stand(&mut wheel, alarm, deadline);
                     }
                 } else if deadline > now {
                     left.get_or_insert_default().push(node);
                 } else if starting {
+                    let came = alarm.state().time_came();
                     self.unlinked(alarm);
-                    if alarm.state().time_came() {
+                    if came {
                         fired[count] = Some(Fired::Start(header));
                         count += 1;
                     }
-                } else if owner {
-                    self.unlinked(alarm);
-                    if alarm.state().timer() == Wake::Enqueue {
-                        fired[count] = Some(Fired::Wake(header));
-                        count += 1;
-                    }
-                } else if alarm.state().timer() == Wake::Enqueue {
-                    // Ours until it is pushed: nobody reads `armed` meanwhile.
-                    self.unlinked(alarm);
-                    fired[count] = Some(Fired::Wake(header));
-                    count += 1;
                 } else {
-                    left.get_or_insert_default().push(node);
+                    match alarm.state().timer() {
+                        Wake::Enqueue => {
+                            self.unlinked(alarm);
+                            fired[count] = Some(Fired::Wake(header));
+                            count += 1;
+                        }
+                        _ if owner => self.unlinked(alarm),
+                        _ => left.get_or_insert_default().push(node),
+                    }
                 }
             }
             for node in left.into_iter().flatten() {
