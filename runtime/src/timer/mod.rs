@@ -174,6 +174,26 @@ impl Timers {
         alarm.armed.store(at, Ordering::Release);
     }
 
+    /// Puts a new greenlet, `Placed`, into the wheel until its start time. `false`: it was killed meanwhile, and is the
+    /// caller's to push as it is.
+    ///
+    /// It is listed in the registry already, so a shutdown may kill it at any time. Armed first and `Later` second, it
+    /// cannot be killed, started and ended before it stands in the wheel; both under the lock, it cannot fire in
+    /// between.
+    pub(crate) fn start_at(&self, header: NonNull<Header>, at: u64) -> bool {
+        // SAFETY: the caller holds a reference.
+        let alarm = &unsafe { header.as_ref() }.alarm;
+        let mut wheel = self.wheel.lock();
+        alarm.deadline.store(at, Ordering::Relaxed);
+        self.link(&mut wheel, alarm, at);
+        let deferred = alarm.state().defer();
+        if !deferred {
+            self.unlink(&mut wheel, alarm);
+        }
+        self.publish(&wheel);
+        deferred
+    }
+
     fn unlink(&self, wheel: &mut Wheel, alarm: &Alarm) {
         if alarm.armed.load(Ordering::Relaxed) == NEVER {
             return;

@@ -8,7 +8,7 @@ use super::{Alarm, Fired, NEVER, Timers};
 use crate::facade::{Arc, Condvar, Mutex};
 use crate::greenlet::header::{Graveyard, Ref};
 use crate::greenlet::state::{Cause, Commit, Kill, State, Wake};
-use crate::model::explore;
+use crate::model::{explore, explore_within};
 use loom::thread;
 
 /// One tick and more.
@@ -204,22 +204,28 @@ fn model_a_greenlet_ends_elsewhere_while_its_old_hub_fires() {
     });
 }
 
-/// It waits for its start time: the timer and a killer race for its push, and whoever gets it runs it to its end.
+/// It waits for its start time: its spawner puts it into the wheel, and the timer and a killer who found it in the
+/// registry race for its push; whoever gets it runs it to its end.
 #[test]
 fn model_a_start_time_against_a_kill() {
-    explore(|| {
-        let world = World::new(State::later());
-        world.set(&world.here, SOON);
+    explore_within(2, || {
+        let world = World::new(State::placed());
         let hub = on_thread(&world, |world| world.fire(&world.here, SOON * 2, true));
         let killer = on_thread(&world, |world| {
             if world.header.state.kill() == Kill::Place {
                 world.push();
             }
         });
-        world.wait_for_push(|| ());
+        let spawner = on_thread(&world, |world| {
+            if !world.here.start_at(world.header.as_ptr(), SOON) {
+                world.push();
+            }
+        });
+        world.wait_for_push(|| world.fire(&world.here, SOON * 2, true));
         assert!(world.header.state.arrive() && world.header.state.claim());
-        // Only then is the header the runner's to end; a killer holds a reference of its own.
+        // Only then is the header the runner's to end: a killer and a spawner hold references of their own.
         killer.join().unwrap();
+        spawner.join().unwrap();
         world.end();
         hub.join().unwrap();
         assert_eq!(world.here.len(), 0, "an ended greenlet stands in the wheel");
