@@ -197,6 +197,9 @@ impl Hub {
         if let Some(entry) = self.steal() {
             if watching {
                 self.leave_watch();
+            } else {
+                // What came along was in no queue for a moment, in which a hub may have looked and gone to sleep.
+                self.announce_rest();
             }
             self.execute(entry);
             return false;
