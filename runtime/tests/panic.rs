@@ -199,7 +199,8 @@ fn a_kill_is_delivered_to_a_greenlet_whose_neighbour_unwinds() {
                 victim.kill();
                 assert!(victim.join_timeout(Duration::from_secs(10)), "the kill waits for the neighbour");
                 assert!(victim.join().unwrap_err().is_killed());
-                let ended = greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(10)));
+                let ended =
+                    greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(10)));
                 assert!(ended.is_err(), "the timeout waits for the neighbour");
                 assert!(!unwinding.is_finished());
                 go_on.store(true, SeqCst);

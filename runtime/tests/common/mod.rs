@@ -164,7 +164,9 @@ pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
 }
 
 /// Spawns a greenlet and waits until it has begun.
-pub(crate) fn spawn_begun<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> greenhub::JoinHandle<T> {
+pub(crate) fn spawn_begun<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> greenhub::JoinHandle<T> {
     let begun = Arc::new(AtomicBool::new(false));
     let flag = begun.clone();
     let handle = greenhub::spawn(move || {
