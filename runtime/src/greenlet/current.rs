@@ -24,6 +24,18 @@ pub(crate) fn hub() -> Option<HubPtr> {
     HUB.get().map(HubPtr)
 }
 
+/// [`hub`] and [`greenlet`] at once.
+#[inline(never)]
+pub(crate) fn hub_and_greenlet() -> Option<(HubPtr, Running)> {
+    let hub = HUB.get()?;
+    // SAFETY: a hub outlives its registration here.
+    let here = unsafe { hub.as_ref() };
+    if here.in_panic_hook.get() {
+        return None;
+    }
+    here.current.get().map(|greenlet| (HubPtr(hub), Running(greenlet)))
+}
+
 /// The greenlet that is running, if one is and may suspend. In a panic hook there is none: code there blocks the OS
 /// thread, because a switch inside the hook would leave std's panic count wrong.
 #[inline(never)]

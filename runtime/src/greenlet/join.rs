@@ -309,12 +309,11 @@ fn reason(header: &Ref) -> Reason {
 /// `None`: it could not be claimed, or the wait was a false alarm: wait in the ordinary way.
 fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> Option<bool> {
     let waiter = {
-        let hub = current::hub()?;
-        current::greenlet()?;
+        let (hub, greenlet) = current::hub_and_greenlet()?;
         if !hub.may_claim(header) {
             return None;
         }
-        let waiter = Waiter::current();
+        let waiter = Waiter::of(greenlet);
         if !header.state.claim() {
             return None;
         }

@@ -151,12 +151,18 @@ impl Waiter {
     pub(crate) fn current() -> Waiter {
         #[cfg(not(greenhub_loom))]
         if let Some(greenlet) = current::greenlet() {
-            park::check_may_switch(greenlet);
-            let epoch = greenlet.state.load().epoch();
-            return Waiter { target: Target::greenlet(greenlet.as_ptr()), epoch };
+            return Waiter::of(greenlet);
         }
         let thread = thread::current();
         Waiter { target: Target::thread(&thread), epoch: thread.parker.epoch() }
+    }
+
+    /// As [`Waiter::current`], in a greenlet that knows itself.
+    #[cfg(not(greenhub_loom))]
+    #[inline]
+    pub(crate) fn of(greenlet: current::Running) -> Waiter {
+        park::check_may_switch(greenlet);
+        Waiter { target: Target::greenlet(greenlet.as_ptr()), epoch: greenlet.state.load().epoch() }
     }
 
     /// Ends the wait, unless something else already has (`None`: the waiter will find out by itself, and whatever
