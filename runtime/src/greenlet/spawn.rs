@@ -110,7 +110,7 @@ where
 pub(crate) fn later(delay: Duration) -> u64 {
     use crate::timer::clock;
     // `NEVER` means "no alarm"; a time that cannot be told apart from it is centuries away.
-    clock::deadline(delay).map_or(clock::NEVER - 1, clock::nanos)
+    clock::deadline(delay).map_or(clock::NEVER, clock::nanos).min(clock::NEVER - 1)
 }
 
 /// Spawns on the current runtime, or on the default one.

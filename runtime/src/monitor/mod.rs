@@ -5,7 +5,7 @@
 //! * [`blocked`]: a hub that has been in one greenlet for too long is reported, with the likely [`cause`]; meanwhile its
 //!   timers and I/O are looked after.
 //! * [`deadlock`]: everybody waits, and nobody is left who could wake them.
-//! * [`dump`]: every greenlet and what it waits for, on demand and ([`signal`]) on SIGUSR1.
+//! * [`mod@dump`]: every greenlet and what it waits for, on demand and ([`signal`]) on SIGUSR1.
 //! * [`settings`]: what the user wants to hear of, and how.
 //!
 //! It reads what the hubs write anyway (counters, beds, the state words and wait reports of greenlets), so all that
