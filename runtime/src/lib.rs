@@ -48,17 +48,27 @@ mod blocking;
 pub mod channel;
 mod facade;
 mod greenlet;
+#[cfg(not(greenhub_loom))]
 mod hub;
+mod ids;
+#[cfg(all(test, greenhub_loom))]
+mod model;
+mod monitor;
 mod reactor;
 pub mod sync;
+mod timer;
 mod wait;
 
-#[cfg(not(greenhub_loom))]
-mod ids;
+/// Under loom a hub is its protocols alone.
+#[cfg(greenhub_loom)]
+mod hub {
+    pub(crate) mod idle;
+    pub(crate) mod inbox;
+    pub(crate) mod policy;
+}
+
 #[cfg(not(greenhub_loom))]
 pub mod guide;
-#[cfg(not(greenhub_loom))]
-mod monitor;
 #[cfg(not(greenhub_loom))]
 pub mod net;
 #[cfg(not(greenhub_loom))]
@@ -67,8 +77,6 @@ pub mod runtime;
 mod stack;
 #[cfg(not(greenhub_loom))]
 pub mod time;
-#[cfg(not(greenhub_loom))]
-mod timer;
 
 #[cfg(not(greenhub_loom))]
 mod names {

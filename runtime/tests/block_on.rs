@@ -64,8 +64,11 @@ fn wakers_work_from_threads_and_greenlets_for_threads_and_greenlets() {
                 let greenlet = world.runtime.spawn(open);
                 Box::new(move || greenlet.join().unwrap())
             };
-            let value =
-                if to_thread { greenhub::block_on(gate) } else { world.run(move || greenhub::block_on(gate)) };
+            let value = if to_thread {
+                greenhub::block_on(gate)
+            } else {
+                world.run(move || greenhub::block_on(gate))
+            };
             assert_eq!(value, 7);
             open();
         }
@@ -107,7 +110,8 @@ fn a_join_handle_is_a_future() {
                 11
             });
             assert_eq!(greenhub::block_on(handle).unwrap(), 11);
-            let (error, _) = quietly(|| greenhub::block_on(greenhub::spawn(|| panic!("expected"))).unwrap_err());
+            let (error, _) =
+                quietly(|| greenhub::block_on(greenhub::spawn(|| panic!("expected"))).unwrap_err());
             assert!(error.is_panic());
             let killed = greenhub::spawn(greenhub::park);
             killed.kill();
@@ -180,8 +184,9 @@ fn a_timeout_drops_the_future() {
 #[test]
 fn a_panic_in_a_future_is_the_caller_s() {
     inside(|| {
-        let (error, _) =
-            quietly(|| greenhub::spawn(|| greenhub::block_on(async { panic!("expected") })).join().map(|()| ()));
+        let (error, _) = quietly(|| {
+            greenhub::spawn(|| greenhub::block_on(async { panic!("expected") })).join().map(|()| ())
+        });
         assert!(error.unwrap_err().is_panic());
     });
 }

@@ -479,10 +479,7 @@ fn the_future_in_a_killed_block_on_is_dropped() {
     struct Pending(#[allow(dead_code)] Witness);
     impl std::future::Future for Pending {
         type Output = ();
-        fn poll(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<()> {
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
             std::task::Poll::Pending
         }
     }

@@ -210,7 +210,9 @@ fn a_connect_that_gets_no_answer_is_ended_by_timeout_and_kill() {
         socket.listen(0).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let mut filling = Vec::new();
-        while let Ok(Ok(stream)) = greenhub::timeout(Duration::from_millis(20), || TcpStream::connect(address)) {
+        while let Ok(Ok(stream)) =
+            greenhub::timeout(Duration::from_millis(20), || TcpStream::connect(address))
+        {
             filling.push(stream);
             assert!(filling.len() < 100, "the backlog is endless");
         }

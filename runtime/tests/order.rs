@@ -340,7 +340,11 @@ fn a_thousand_unstarted_greenlets_all_get_their_turn_beside_a_yield_loop() {
         while left.load(SeqCst) > 0 {
             greenhub::yield_now();
             turns += 1;
-            assert!(turns < 1_000_000, "{} of 5000 have not started after a million turns", left.load(SeqCst));
+            assert!(
+                turns < 1_000_000,
+                "{} of 5000 have not started after a million turns",
+                left.load(SeqCst)
+            );
         }
     });
 }

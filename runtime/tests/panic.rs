@@ -53,7 +53,8 @@ fn a_panic_reaches_the_joiner_with_its_payload() {
                 assert!(error.is_panic() && !error.is_killed());
                 assert_eq!(*error.into_panic().downcast::<Vec<i32>>().unwrap(), [1, 2, 3]);
             });
-            let error = world.runtime.spawn(|| panic!("with {}", std::hint::black_box("text"))).join().unwrap_err();
+            let error =
+                world.runtime.spawn(|| panic!("with {}", std::hint::black_box("text"))).join().unwrap_err();
             assert_eq!(error.into_panic().downcast_ref::<String>().unwrap(), "with text");
         });
         assert_eq!(printed, 2);
@@ -68,7 +69,10 @@ fn a_panic_in_run_goes_on_in_the_caller() {
             quietly(|| catch_unwind(AssertUnwindSafe(|| world.run(|| std::panic::panic_any(5_u64)))));
         assert_eq!(*caught.unwrap_err().downcast::<u64>().unwrap(), 5);
         let (caught, _) = quietly(|| {
-            world.run(|| catch_unwind(|| greenhub::run(|| std::panic::panic_any(6_u64))).map_err(|e| *e.downcast::<u64>().unwrap()))
+            world.run(|| {
+                catch_unwind(|| greenhub::run(|| std::panic::panic_any(6_u64)))
+                    .map_err(|e| *e.downcast::<u64>().unwrap())
+            })
         });
         assert_eq!(caught, Err(6));
         expect_calm(world);
@@ -195,7 +199,8 @@ fn a_kill_is_delivered_to_a_greenlet_whose_neighbour_unwinds() {
                 victim.kill();
                 assert!(victim.join_timeout(Duration::from_secs(10)), "the kill waits for the neighbour");
                 assert!(victim.join().unwrap_err().is_killed());
-                let ended = greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(10)));
+                let ended =
+                    greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(10)));
                 assert!(ended.is_err(), "the timeout waits for the neighbour");
                 assert!(!unwinding.is_finished());
                 go_on.store(true, SeqCst);

@@ -24,7 +24,8 @@ fn many_runtimes_come_and_go_without_a_trace() {
     let cycle = |place: Place| {
         let runtime = place.builder().build().unwrap();
         let value = runtime.run(|| {
-            greenhub::timeout(Duration::from_secs(9), || greenhub::sleep(Duration::from_micros(100))).unwrap();
+            greenhub::timeout(Duration::from_secs(9), || greenhub::sleep(Duration::from_micros(100)))
+                .unwrap();
             greenhub::unblock(|| ());
             let handles: Vec<_> = (0..20).map(|n| greenhub::spawn(move || n)).collect();
             handles.into_iter().map(|handle| handle.join().unwrap()).sum::<i32>()
@@ -87,7 +88,8 @@ fn shutdown_kills_what_is_left_and_runs_its_destructors() {
             })
             .collect();
         let late = Witness::of(&seen);
-        let unstarted = runtime.run(move || greenhub::spawn_later(Duration::from_secs(600), move || drop(late)));
+        let unstarted =
+            runtime.run(move || greenhub::spawn_later(Duration::from_secs(600), move || drop(late)));
         common::settle();
         assert!(runtime.shutdown_timeout(SECONDS), "on {place:?}");
         assert_eq!(seen.drops(), 401);
@@ -165,7 +167,10 @@ fn shutdown_says_so_when_something_does_not_end() {
         });
         common::eventually("it runs", || running.load(SeqCst));
         let start = Instant::now();
-        assert!(!runtime.shutdown_timeout(Duration::from_millis(30)), "a greenlet that never suspends has ended?");
+        assert!(
+            !runtime.shutdown_timeout(Duration::from_millis(30)),
+            "a greenlet that never suspends has ended?"
+        );
         assert!(start.elapsed() >= Duration::from_millis(30));
         assert!(start.elapsed() < Duration::from_secs(10));
         // It ends at last, and with it its hub.
@@ -339,7 +344,11 @@ fn an_idle_runtime_uses_no_cpu() {
         let before = common::cpu_time();
         std::thread::sleep(Duration::from_millis(700));
         let used = common::cpu_time() - before;
-        assert!(used < Duration::from_millis(10), "{used:?} of CPU time in 700 ms of doing nothing on {:?}", world.place);
+        assert!(
+            used < Duration::from_millis(10),
+            "{used:?} of CPU time in 700 ms of doing nothing on {:?}",
+            world.place
+        );
         sleeping.kill();
         parked.iter().for_each(greenhub::JoinHandle::kill);
         drop(sleeping.join());
@@ -370,7 +379,10 @@ fn hundreds_of_hubs_start_work_idle_and_end() {
         let used = common::cpu_time();
         std::thread::sleep(Duration::from_millis(500));
         let used = common::cpu_time() - used;
-        assert!(used < Duration::from_millis(20), "{place:?}: {used:?} of CPU time in 500 ms of doing nothing");
+        assert!(
+            used < Duration::from_millis(20),
+            "{place:?}: {used:?} of CPU time in 500 ms of doing nothing"
+        );
         assert!(runtime.shutdown_timeout(SECONDS));
         left::expect_as_before(&before, place);
     }
@@ -543,7 +555,9 @@ fn affinities(hubs: usize) -> Vec<BTreeSet<usize>> {
     let mut found = vec![BTreeSet::new(); hubs];
     for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else { continue };
-        let Some(Ok(hub)) = name.trim().strip_prefix("greenhub-hub-").map(str::parse::<usize>) else { continue };
+        let Some(Ok(hub)) = name.trim().strip_prefix("greenhub-hub-").map(str::parse::<usize>) else {
+            continue;
+        };
         let thread: i32 = task.file_name().to_string_lossy().parse().unwrap();
         found[hub] = affinity_of(thread);
     }
@@ -618,7 +632,10 @@ fn a_child_of_fork_made_on_a_plain_thread_starts_anew() {
             assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
             status
         };
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the forked child ended with {status:#x}");
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "the forked child ended with {status:#x}"
+        );
         // The parent goes on.
         assert_eq!(greenhub::run(|| greenhub::spawn(|| 3).join().unwrap()), 3);
         return;
@@ -646,7 +663,10 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
                 status
             })
         });
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the forked child ended with {status:#x}");
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "the forked child ended with {status:#x}"
+        );
         return;
     }
     child::succeed(NAME, |_| {});
@@ -713,7 +733,12 @@ fn unblock_runs_elsewhere_and_holds_up_no_hub() {
 fn a_panic_in_unblock_is_the_caller_s() {
     everywhere(|world| {
         let (error, _) = common::quietly(|| {
-            world.runtime.spawn(|| greenhub::unblock(|| std::panic::panic_any(9_u8))).join().map(|()| ()).unwrap_err()
+            world
+                .runtime
+                .spawn(|| greenhub::unblock(|| std::panic::panic_any(9_u8)))
+                .join()
+                .map(|()| ())
+                .unwrap_err()
         });
         assert_eq!(*error.into_panic().downcast::<u8>().unwrap(), 9);
     });

@@ -92,7 +92,8 @@ fn a_scoped_handle_gives_result_state_and_identity() {
         greenhub::scope(|s| {
             let handle = s.spawn(|| word.len());
             assert_eq!(handle.join().unwrap(), 4);
-            let named = greenhub::Builder::new().name("child".into()).spawn_scoped(s, greenhub::park).unwrap();
+            let named =
+                greenhub::Builder::new().name("child".into()).spawn_scoped(s, greenhub::park).unwrap();
             assert_eq!(named.greenlet().name(), Some("child"));
             assert!(!named.join_timeout(Duration::from_millis(1)));
             assert!(!named.is_finished());
@@ -193,7 +194,8 @@ fn a_scope_that_panics_while_its_children_are_parked_on_the_same_hub_ends() {
             catch_unwind(AssertUnwindSafe(|| {
                 greenhub::scope(|s| {
                     for _ in 0..5 {
-                        let child = greenhub::Builder::new().pinned().spawn_scoped(s, greenhub::park).unwrap();
+                        let child =
+                            greenhub::Builder::new().pinned().spawn_scoped(s, greenhub::park).unwrap();
                         parked.lock().unwrap().push(child.greenlet().clone());
                     }
                     greenhub::yield_now();

@@ -105,9 +105,9 @@ fn greenlets_spawn_into_another_runtime() {
 #[test]
 fn names_and_identities_are_as_given() {
     inside(|| {
-        let named = greenhub::Builder::new().name("worker".into()).spawn(|| {
-            (greenhub::current().name().map(str::to_owned), greenhub::current().id())
-        });
+        let named = greenhub::Builder::new()
+            .name("worker".into())
+            .spawn(|| (greenhub::current().name().map(str::to_owned), greenhub::current().id()));
         let named = named.unwrap();
         let id = named.greenlet().id();
         assert_eq!(named.greenlet().name(), Some("worker"));
@@ -132,7 +132,8 @@ fn a_stack_size_holds_what_it_says() {
     }
     inside(|| {
         for size in [64 << 10, 1 << 20, 8 << 20, 32 << 20] {
-            let handle = greenhub::Builder::new().stack_size(size).spawn(move || use_stack(size / 4)).unwrap();
+            let handle =
+                greenhub::Builder::new().stack_size(size).spawn(move || use_stack(size / 4)).unwrap();
             handle.join().unwrap();
         }
     });
@@ -169,7 +170,11 @@ fn spawn_later_starts_neither_early_nor_out_of_order() {
                 let order = order.clone();
                 let start = Instant::now();
                 greenhub::spawn_later(Duration::from_millis(delay), move || {
-                    assert!(start.elapsed() >= Duration::from_millis(delay), "started after {:?}", start.elapsed());
+                    assert!(
+                        start.elapsed() >= Duration::from_millis(delay),
+                        "started after {:?}",
+                        start.elapsed()
+                    );
                     order.lock().unwrap().push(delay);
                 })
             })
@@ -257,9 +262,8 @@ fn a_caller_of_spawn_local_stays_where_it_is() {
                 assert_eq!(os_thread(), here);
                 handle.join().unwrap()
             });
-            let others: Vec<_> = (0..8)
-                .map(|_| greenhub::spawn(|| (0..200).for_each(|_| greenhub::yield_now())))
-                .collect();
+            let others: Vec<_> =
+                (0..8).map(|_| greenhub::spawn(|| (0..200).for_each(|_| greenhub::yield_now()))).collect();
             assert_eq!(spawner.join().unwrap(), 5);
             others.into_iter().for_each(|other| other.join().unwrap());
         });
@@ -305,7 +309,9 @@ fn in_the_default_mode_no_greenlet_changes_its_thread_after_its_first_run() {
                         match (n + step) % 3 {
                             0 => greenhub::yield_now(),
                             1 => greenhub::sleep(Duration::from_micros(50)),
-                            _ => greenhub::spawn(|| common::compute(Duration::from_micros(5))).join().unwrap(),
+                            _ => {
+                                greenhub::spawn(|| common::compute(Duration::from_micros(5))).join().unwrap()
+                            }
                         }
                         assert_eq!(os_thread(), here);
                         assert_eq!(greenhub::runtime::current_hub(), hub);
@@ -338,35 +344,43 @@ fn a_greenlet_knows_its_hub_until_it_has_ended() {
 
 #[test]
 fn with_all_stacks_in_use_a_greenlet_waits_for_a_free_one() {
-    on_built(&ALL, |builder| builder.max_stacks(8), |world| {
-        world.run(|| {
-            let sum: u32 = greenhub::join_all((0..300).map(|n| {
-                greenhub::spawn(move || {
-                    greenhub::sleep(Duration::from_micros(100));
-                    n
-                })
-            }))
-            .into_iter()
-            .map(Result::unwrap)
-            .sum();
-            assert_eq!(sum, 299 * 300 / 2);
-        });
-        assert!(world.runtime.metrics().stacks_cached <= 8 + world.place.hubs * 64);
-    });
+    on_built(
+        &ALL,
+        |builder| builder.max_stacks(8),
+        |world| {
+            world.run(|| {
+                let sum: u32 = greenhub::join_all((0..300).map(|n| {
+                    greenhub::spawn(move || {
+                        greenhub::sleep(Duration::from_micros(100));
+                        n
+                    })
+                }))
+                .into_iter()
+                .map(Result::unwrap)
+                .sum();
+                assert_eq!(sum, 299 * 300 / 2);
+            });
+            assert!(world.runtime.metrics().stacks_cached <= 8 + world.place.hubs * 64);
+        },
+    );
 }
 
 #[test]
 fn a_stack_that_cannot_be_had_at_all_is_an_error_at_join() {
     // One stack in all, and one of a size the system will not reserve a thousand times over.
-    on_built(&[common::stay(1), common::roam(1)], |builder| builder.max_stacks(1), |world| {
-        let (sent, seen) = Witness::new();
-        let waiting = world.run(move || {
-            // No stack is left for this one while its spawner lives.
-            greenhub::spawn(move || drop(sent))
-        });
-        waiting.join().unwrap();
-        assert_eq!(seen.drops(), 1);
-    });
+    on_built(
+        &[common::stay(1), common::roam(1)],
+        |builder| builder.max_stacks(1),
+        |world| {
+            let (sent, seen) = Witness::new();
+            let waiting = world.run(move || {
+                // No stack is left for this one while its spawner lives.
+                greenhub::spawn(move || drop(sent))
+            });
+            waiting.join().unwrap();
+            assert_eq!(seen.drops(), 1);
+        },
+    );
 }
 
 #[test]

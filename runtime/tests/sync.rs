@@ -197,9 +197,13 @@ fn a_semaphore_holds_its_limit_and_loses_no_permit_to_kills() {
             .collect();
         greenhub::sleep(Duration::from_millis(1));
         handles.iter().step_by(3).for_each(greenhub::JoinHandle::kill);
-        handles.into_iter().for_each(|handle| assert!(handle.join().map_or_else(|e| e.is_killed(), |()| true)));
+        handles
+            .into_iter()
+            .for_each(|handle| assert!(handle.join().map_or_else(|e| e.is_killed(), |()| true)));
         let all: Vec<_> = (0..3)
-            .map(|_| greenhub::timeout(Duration::from_secs(20), || semaphore.acquire()).expect("a permit is lost"))
+            .map(|_| {
+                greenhub::timeout(Duration::from_secs(20), || semaphore.acquire()).expect("a permit is lost")
+            })
             .collect();
         assert!(semaphore.try_acquire().is_none());
         drop(all);
@@ -220,7 +224,8 @@ fn every_message_arrives_once_and_in_order_of_its_sender() {
                     world.runtime.spawn(move || (0..300).for_each(|round| send.send((n, round)).unwrap()))
                 })
                 .collect();
-            let thread = std::thread::spawn(move || (0..100).for_each(|round| send.send((4, round)).unwrap()));
+            let thread =
+                std::thread::spawn(move || (0..100).for_each(|round| send.send((4, round)).unwrap()));
             let receivers: Vec<_> = (0..3)
                 .map(|_| {
                     let receive = receive.clone();
@@ -254,7 +259,11 @@ fn killed_receivers_and_senders_lose_no_message() {
             let receivers: Vec<_> = (0..8)
                 .map(|_| {
                     let (receive, got) = (receive.clone(), got.clone());
-                    greenhub::spawn(move || while receive.recv().is_ok_and(|()| true) { got.fetch_add(1, SeqCst); })
+                    greenhub::spawn(move || {
+                        while receive.recv().is_ok_and(|()| true) {
+                            got.fetch_add(1, SeqCst);
+                        }
+                    })
                 })
                 .collect();
             let mut sent = 0;

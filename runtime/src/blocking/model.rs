@@ -4,7 +4,8 @@
 //! An idle time of zero makes every idle thread give up at once, `Duration::MAX` makes it sleep until woken (time
 //! does not pass under loom), so each model takes one of the two. Jobs assert nothing: the pool would contain it.
 
-use super::queue::{Refusal, Refused};
+use super::pool::PoolCounts;
+use super::queue::{Job, Refusal, Refused};
 use super::unblock::{CallerSide, NotRun, Slot, try_unblock_on, unblock_on};
 use super::*;
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -58,9 +59,7 @@ impl Ends {
 }
 
 fn check(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
-    model.check(f);
+    crate::model::explore_within(preemptions, f);
 }
 
 fn pushed_by_two(max_threads: usize, idle: Duration) {

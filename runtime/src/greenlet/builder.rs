@@ -59,7 +59,7 @@ impl Builder {
             order.extra = Some(Box::new(Extra {
                 name: self.name.map(Into::into),
                 stack_size: self.stack_size.map(StackSize::new).transpose()?,
-                scope: None,
+                ..Extra::default()
             }));
         }
         if current::hub().is_none() {

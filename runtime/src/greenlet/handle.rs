@@ -45,6 +45,13 @@ impl fmt::Display for GreenletId {
     }
 }
 
+impl GreenletId {
+    /// The identity with this number; none for 0.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+}
+
 impl Greenlet {
     pub(crate) fn new(header: Ref) -> Self {
         Self(Inner::Green(header))

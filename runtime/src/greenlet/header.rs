@@ -10,19 +10,22 @@
 
 use super::join::{JoinError, JoinList};
 use super::local::Locals;
+use super::memory;
 use super::state::State;
 use super::switch::{Context, Suspender};
 use super::timeout::Masks;
+use super::waiting::WaitReport;
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
 use crate::wait::Waiter;
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
@@ -68,6 +71,15 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack_size: Option<crate::stack::StackSize>,
     pub(crate) scope: Option<super::scope::Member>,
+    /// `run` waits for it on a plain OS thread.
+    pub(crate) run: Option<RunMark>,
+}
+
+/// What marks the greenlet of a `run` called on a plain OS thread.
+#[derive(Default)]
+pub(crate) struct RunMark {
+    /// Why it is to panic instead of being killed.
+    pub(crate) verdict: parking_lot::Mutex<Option<String>>,
 }
 
 /// What belongs to whoever owns the right to run. In the order of use, as the header.
@@ -93,18 +105,6 @@ pub(crate) struct Fiber {
     /// The joiner that claimed it, on this same hub, and runs next when it ends.
     pub(crate) hand_back: Cell<Option<Waiter>>,
     pub(crate) locals: Locals,
-}
-
-/// What it waits for, for reports: written by the greenlet before it parks. Readers bracket their look with two looks
-/// at the state word: parked in the same epoch before and after, so nothing was written between (a sequence lock).
-#[derive(Default)]
-pub(crate) struct WaitReport {
-    what: AtomicPtr<u8>,
-    what_length: AtomicUsize,
-    object: AtomicUsize,
-    /// Coarse nanoseconds of the runtime's clock.
-    since: AtomicU64,
-    holder: AtomicPtr<()>,
 }
 
 /// What differs from closure to closure.
@@ -165,7 +165,8 @@ impl Ref {
     where
         F: FnOnce() -> T,
     {
-        let task = Box::new(Task::<F, T> {
+        let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
+        let value = Task::<F, T> {
             base: WithResult {
                 header: Header {
                     state: birth.state,
@@ -199,8 +200,10 @@ impl Ref {
                 result: UnsafeCell::new(None),
             },
             closure: UnsafeCell::new(Some(closure)),
-        });
-        Ref(NonNull::from(Box::leak(task)).cast())
+        };
+        // SAFETY: the block is fresh, and large and aligned enough for the value.
+        unsafe { task.write(value) };
+        Ref(task.cast())
     }
 
     /// Takes over a reference that was given away with [`Ref::into_raw`].
@@ -295,6 +298,11 @@ impl Header {
         self.extra.as_ref()?.scope.as_ref()
     }
 
+    /// Set if a `run` on a plain OS thread waits for it.
+    pub(crate) fn run_mark(&self) -> Option<&RunMark> {
+        self.extra.as_ref()?.run.as_ref()
+    }
+
     pub(crate) fn stack_size(&self) -> Option<crate::stack::StackSize> {
         self.extra.as_ref()?.stack_size
     }
@@ -373,19 +381,8 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `create`, and nobody refers to it any more.
-    drop(unsafe { Box::from_raw(header.cast::<Task<F, T>>().as_ptr()) });
-}
-
-impl WaitReport {
-    /// The greenlet is about to wait.
-    pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
-        // Relaxed throughout: published by the Release of `commit_park`.
-        self.what.store(reason.what.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.what_length.store(reason.what.len(), Ordering::Relaxed);
-        self.object.store(reason.object, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
-        let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
-        self.holder.store(holder, Ordering::Relaxed);
-    }
+    // SAFETY: nobody refers to it any more.
+    unsafe { header.cast::<Task<F, T>>().drop_in_place() };
+    // SAFETY: taken with this layout in `create`.
+    unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }

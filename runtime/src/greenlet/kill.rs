@@ -71,7 +71,12 @@ pub(crate) fn deliver_interrupts() {
             }
             let state = &greenlet.state;
             if !greenlet.fiber.masks.shielded() && state.load().kill_requested() && state.take_kill() {
-                unwind::resume_unwind(Box::new(Killed));
+                let verdict = greenlet.run_mark().and_then(|mark| mark.verdict.lock().take());
+                match verdict {
+                    // The deadlock report, which becomes `run`'s panic. It has been printed.
+                    Some(report) => unwind::resume_unwind(Box::new(report)),
+                    None => unwind::resume_unwind(Box::new(Killed)),
+                }
             }
             state.take_timer();
             greenlet.fiber.masks.deliver_expired();

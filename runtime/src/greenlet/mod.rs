@@ -14,6 +14,10 @@ pub(crate) mod finish;
 pub(crate) mod handle;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod header;
+/// Under loom a header is what the protocols use of it.
+#[cfg(greenhub_loom)]
+#[path = "header_model.rs"]
+pub(crate) mod header;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod join;
 #[cfg(not(greenhub_loom))]
@@ -23,10 +27,11 @@ pub(crate) mod link;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod local;
 #[cfg(not(greenhub_loom))]
+pub(crate) mod memory;
+#[cfg(not(greenhub_loom))]
 pub(crate) mod on_error;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod park;
-#[cfg(not(greenhub_loom))]
 pub(crate) mod registry;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod scope;
@@ -39,5 +44,7 @@ pub(crate) mod switch;
 pub(crate) mod timeout;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod unwind;
+#[cfg(not(greenhub_loom))]
+pub(crate) mod waiting;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod wake;

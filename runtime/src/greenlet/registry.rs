@@ -6,12 +6,14 @@
 //! clearing waits for that.
 
 use super::header::{Header, Ref};
-use parking_lot::Mutex;
-use std::cell::UnsafeCell;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::{Mutex, UnsafeCell, spin_loop};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-const CHUNK: usize = 256;
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
+const CHUNK: usize = if cfg!(greenhub_loom) { 2 } else { 256 };
 const READING: usize = 1;
 
 /// A greenlet's place in the registry.
@@ -38,12 +40,15 @@ unsafe impl Send for Shard {}
 unsafe impl Sync for Shard {}
 
 impl Shard {
-    pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Mutex::new(Vec::new()),
-            free: UnsafeCell::new(Vec::new()),
-            returned: Mutex::new(Vec::new()),
-            returned_count: AtomicUsize::new(0),
+    crate::facade::const_fn! {
+        /// A shard that lists nobody.
+        pub(crate) fn new() -> Self {
+            Self {
+                chunks: Mutex::new(Vec::new()),
+                free: UnsafeCell::new(Vec::new()),
+                returned: Mutex::new(Vec::new()),
+                returned_count: AtomicUsize::new(0),
+            }
         }
     }
 
@@ -56,7 +61,7 @@ impl Shard {
     #[inline]
     pub(crate) unsafe fn insert(&self, header: &Ref) {
         // SAFETY: the owner's alone; the borrow ends before anything else is called.
-        let cell = unsafe { (*self.free.get()).pop() }.unwrap_or_else(|| self.more());
+        let cell = self.free.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
         header.registry_slot.set(Some(Slot { cell, shard: NonNull::from(self) }));
         // Release: the header is made; pairs with the Acquire of a reader.
         // SAFETY: cells live as long as the shard.
@@ -65,19 +70,21 @@ impl Shard {
 
     #[cold]
     fn more(&self) -> NonNull<AtomicPtr<Header>> {
-        // SAFETY: only `insert` calls this, so we are the owner and no other borrow is alive.
-        let free = unsafe { &mut *self.free.get() };
-        if self.returned_count.load(Ordering::Relaxed) != 0 {
-            let mut returned = self.returned.lock();
-            self.returned_count.store(0, Ordering::Relaxed);
-            free.append(&mut returned);
-        } else {
-            let chunk: Box<[AtomicPtr<Header>]> =
-                (0..CHUNK).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-            free.extend(chunk.iter().rev().map(NonNull::from));
-            self.chunks.lock().push(chunk);
-        }
-        free.pop().expect("just filled")
+        self.free.with_mut(|free| {
+            // SAFETY: only `insert` calls this, so we are the owner and no other borrow is alive.
+            let free = unsafe { &mut *free };
+            if self.returned_count.load(Ordering::Relaxed) != 0 {
+                let mut returned = self.returned.lock();
+                self.returned_count.store(0, Ordering::Relaxed);
+                free.append(&mut returned);
+            } else {
+                let chunk: Box<[AtomicPtr<Header>]> =
+                    (0..CHUNK).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+                free.extend(chunk.iter().rev().map(NonNull::from));
+                self.chunks.lock().push(chunk);
+            }
+            free.pop().expect("just filled")
+        })
     }
 
     /// Every greenlet listed just now.
@@ -87,6 +94,12 @@ impl Shard {
                 into.extend(read(cell));
             }
         }
+    }
+
+    /// The first greenlet listed just now for which `wanted` says so.
+    pub(crate) fn find(&self, wanted: &mut impl FnMut(&Header) -> bool) -> Option<Ref> {
+        let chunks = self.chunks.lock();
+        chunks.iter().flatten().filter_map(read).find(|greenlet| wanted(greenlet))
     }
 }
 
@@ -98,7 +111,7 @@ fn read(cell: &AtomicPtr<Header>) -> Option<Ref> {
             return None;
         }
         if header.addr() & READING != 0 {
-            std::hint::spin_loop();
+            spin_loop();
             continue;
         }
         // Acquire: pairs with the Release in `insert`.
@@ -128,11 +141,11 @@ pub(crate) unsafe fn remove(header: &Header, own: &Shard) {
     let listed = ptr::from_ref(header).cast_mut();
     // Acquire: pairs with the Release of a reader.
     while cell.compare_exchange_weak(listed, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_err() {
-        std::hint::spin_loop();
+        spin_loop();
     }
     if ptr::eq(shard, own) {
         // SAFETY: the caller is the owner of `own`.
-        unsafe { (*own.free.get()).push(slot.cell) };
+        own.free.with_mut(|free| unsafe { (*free).push(slot.cell) });
     } else {
         let mut returned = shard.returned.lock();
         returned.push(slot.cell);

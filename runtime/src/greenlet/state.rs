@@ -24,6 +24,11 @@
 
 use crate::facade::atomic::{AtomicU64, Ordering};
 
+#[cfg(all(test, greenhub_loom))]
+mod borrow_model;
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
 const PHASE: u64 = 0b111;
 const LATER: u64 = 0;
 const PLACED: u64 = 5;
@@ -96,6 +101,14 @@ pub(crate) enum Commit {
     Parked,
     /// The wait had ended before it began: put it on the ready ring.
     Requeue,
+}
+
+/// A parked greenlet that a reporter holds still (see [`State::borrow_parked`]): the wait to be given back.
+#[must_use = "a borrowed greenlet runs again only once it is given back"]
+pub(crate) struct Borrowed {
+    epoch: u32,
+    user: bool,
+    masked: bool,
 }
 
 /// What ended the last wait.
@@ -278,6 +291,24 @@ impl State {
                 _ => Kill::Noted,
             },
         }
+    }
+
+    /// `Parked → Awake` *within* its epoch: the wait goes on, and the caller owns the right to run until it gives the
+    /// greenlet back. Meanwhile the greenlet's stack stands still, so what its wait refers to stays alive; whoever
+    /// ends the wait finds it awake and leaves a note, as for one that is on its way to `Parked`.
+    pub(crate) fn borrow_parked(&self) -> Option<Borrowed> {
+        // Acquire: the borrower sees what the greenlet wrote before it parked; pairs with `commit_park`.
+        let take = |s: Snapshot| (s.0 & PHASE == PARKED).then(|| s.with_phase(AWAKE) & !(USER_PARK | MASKED));
+        self.update(take).ok().map(|before| Borrowed {
+            epoch: before.epoch(),
+            user: before.0 & USER_PARK != 0,
+            masked: before.0 & MASKED != 0,
+        })
+    }
+
+    /// Gives a borrowed greenlet back. [`Commit::Requeue`]: its wait was ended meanwhile, and the caller owns its push.
+    pub(crate) fn give_back(&self, borrowed: Borrowed) -> Commit {
+        self.commit_park(borrowed.epoch, borrowed.user, borrowed.masked)
     }
 
     /// The greenlet gives up its own wait before parking. `false`: somebody ended it first, so it was woken.

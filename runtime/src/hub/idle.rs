@@ -20,6 +20,45 @@
 
 use crate::facade::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
+/// What a hub that lies down answers for itself.
+pub(crate) trait Sleeper {
+    /// Whether something came in that only this hub takes, so that it must not sleep.
+    fn has_news(&self) -> bool;
+    /// Whether there is work in any queue that any hub may take.
+    fn has_work(&self) -> bool;
+    /// Blocks the OS thread until its eventfd is written, I/O is ready or a timer is due. Looks at the timers itself:
+    /// a timer that somebody else armed before the look would otherwise be slept over.
+    fn block(&self);
+}
+
+/// Sleeps where no other hub needs to know of it but for what is pushed into the inbox: for the holder of the watch
+/// that dozes, and for the only hub of a runtime.
+pub(crate) fn doze(bed: &Bed, sleeper: &impl Sleeper) {
+    bed.lie_down();
+    if !sleeper.has_news() {
+        sleeper.block();
+    }
+    bed.get_up();
+}
+
+/// Hub `me` has nothing to do: sleeps until it is needed, and gives up the watch if it holds it. Gives whether it holds
+/// the watch now: it was elected, or found at the last look that there is work.
+pub(crate) fn fall_asleep(bed: &Bed, watch: &Watch, me: usize, sleeper: &impl Sleeper) -> bool {
+    bed.lie_down();
+    if watch.rest(me, || sleeper.has_work()) == Rest::Watch {
+        bed.get_up();
+        return true;
+    }
+    if !sleeper.has_news() && !watch.is_mine(me) {
+        sleeper.block();
+    }
+    bed.get_up();
+    watch.rise(me)
+}
+
 /// Whether one hub is asleep.
 pub(crate) struct Bed {
     asleep: AtomicBool,
@@ -35,7 +74,9 @@ impl Bed {
 
     /// The hub announces sleep. It must look at all its sources after this and before it blocks.
     pub(crate) fn lie_down(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, here and in `get_up`, where a store would do: loom does not order a store after another thread's
+        // read-modify-write, and would find wakes lost that no machine loses. Beside a poll its cost is nothing.
+        self.asleep.swap(true, Ordering::Relaxed);
         // Pairs with the fence in `must_wake`: the hub's look at its inbox, or the producer's look at `asleep`, sees
         // the other's write.
         fence(Ordering::SeqCst);
@@ -44,7 +85,7 @@ impl Bed {
     /// The hub is up again.
     pub(crate) fn get_up(&self) {
         // Relaxed: a producer that still reads `true` writes the eventfd once for nothing.
-        self.asleep.store(false, Ordering::Relaxed);
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// Asked by a producer after its push: must it write the eventfd? Exactly one producer a sleep is told so.

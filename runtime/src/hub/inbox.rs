@@ -8,6 +8,9 @@
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use std::ptr;
 
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
 /// Something that can lie in an inbox: it carries the link.
 ///
 /// # Safety

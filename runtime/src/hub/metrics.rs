@@ -49,8 +49,8 @@ pub(crate) struct Counters {
     pub(crate) moved_away: AtomicU64,
     /// Started greenlets that wait for I/O or time: the load that placement goes by.
     pub(crate) waiting_outside: Counter,
-    /// When the running greenlet began to run, on a coarse clock, and which one it is: for the monitor.
-    pub(crate) running: Counter,
+    /// Claimed greenlets that wait for a stack.
+    pub(crate) stackless: Counter,
 }
 
 impl Counters {

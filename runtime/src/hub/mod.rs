@@ -18,6 +18,7 @@ pub(crate) mod steal;
 pub(crate) mod turn;
 
 use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
 use crate::ids::Supply;
 use crate::reactor::Reactor;
@@ -40,8 +41,10 @@ pub(crate) struct HubShared {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
-    /// The greenlet that runs, for reports: an address to look up in the registry, never to follow.
+    /// The number of the greenlet that runs or ran last, for reports.
     pub(crate) running: std::sync::atomic::AtomicU64,
+    /// The number by which the system knows this hub's OS thread, or 0.
+    pub(crate) thread: std::sync::atomic::AtomicU32,
 }
 
 /// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a
@@ -70,6 +73,8 @@ pub(crate) struct Hub {
     pace: turn::Pace,
     views: RefCell<Vec<steal::View>>,
     ids: Supply,
+    /// Memory of greenlets that ended here, for the next.
+    pub(crate) blocks: Blocks,
     random: Cell<u64>,
 }
 
@@ -92,6 +97,7 @@ impl Hub {
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
             ids: Supply::default(),
+            blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
             runtime,
         }
@@ -207,10 +213,7 @@ impl Hub {
 
     /// What is ready here runs after `entry`.
     pub(crate) fn run_next(&self, entry: Entry) {
-        if self.pace.may_hand_back()
-            && self.next.get().is_none()
-            && self.migration != Migration::Every
-        {
+        if self.pace.may_hand_back() && self.next.get().is_none() && self.migration != Migration::Every {
             self.next.set(Some(entry));
         } else {
             self.push_ready(entry);

@@ -6,7 +6,7 @@
 //! its OS thread (invariant 8).
 
 use super::Hub;
-use super::idle::Rest;
+use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
 use crate::timer::clock::{self, NEVER};
@@ -56,6 +56,30 @@ impl Pace {
     }
 }
 
+/// A hub on its way to sleep, `until` some time or until its next timer.
+struct Asleep<'a> {
+    hub: &'a Hub,
+    until: u64,
+}
+
+impl Sleeper for Asleep<'_> {
+    fn has_news(&self) -> bool {
+        !self.hub.mailbox.is_empty() || self.hub.runtime.is_ended()
+    }
+
+    fn has_work(&self) -> bool {
+        self.hub.work_anywhere() || self.hub.must_keep_watch()
+    }
+
+    fn block(&self) {
+        if self.until == NEVER {
+            self.hub.stacks().trim();
+            self.hub.blocks.trim();
+        }
+        self.hub.block_until(self.until.min(self.hub.timers().next()));
+    }
+}
+
 impl Hub {
     /// Runs greenlets until the runtime ends.
     pub(crate) fn run(&self) {
@@ -83,7 +107,7 @@ impl Hub {
     }
 
     /// What to run next.
-    #[inline]
+    #[inline(always)]
     fn next_entry(&self) -> Option<Entry> {
         let left = self.pace.turns_left.get();
         if left == 0 {
@@ -98,6 +122,11 @@ impl Hub {
             Some(entry) => Some(entry),
             None => self.queue.pop(),
         }
+    }
+
+    #[inline(never)]
+    fn execute_stolen(&self, entry: Entry) {
+        self.execute(entry);
     }
 
     fn next_is_set(&self) -> bool {
@@ -168,59 +197,46 @@ impl Hub {
             }
         }
         if self.runtime.hubs().len() == 1 {
-            self.sleep_until(self.timers().next());
+            self.doze(NEVER);
             return false;
         }
         if let Some(entry) = self.steal() {
             if watching {
                 self.leave_watch();
             }
-            self.execute(entry);
+            self.execute_stolen(entry);
             return false;
         }
         if watching {
             let doze = policy::next_doze(self.pace.doze.get());
             let tired = self.pace.doze.replace(doze) >= policy::DOZE.1;
             if !tired || self.work_anywhere() || self.must_keep_watch() {
-                let until = clock::now() + doze;
-                self.sleep_until(until.min(self.timers().next()));
+                self.doze(clock::now() + doze);
                 return true;
             }
         }
         self.pace.doze.set(0);
-        let own = || self.mailbox.is_empty() && !self.runtime.is_ended();
-        self.mailbox.bed.lie_down();
-        let work = || self.work_anywhere() || self.must_keep_watch();
-        if self.runtime.watch.rest(self.index, work) == Rest::Watch {
-            self.mailbox.bed.get_up();
-            return true;
-        }
-        if own() && !self.runtime.watch.is_mine(self.index) {
-            self.stacks().trim();
-            self.block_until(self.timers().next());
-        }
-        self.mailbox.bed.get_up();
-        self.runtime.watch.rise(self.index)
+        let watching = idle::fall_asleep(
+            &self.mailbox.bed,
+            &self.runtime.watch,
+            self.index,
+            &Asleep { hub: self, until: NEVER },
+        );
+        self.runtime.monitor.hub_is_up();
+        watching
     }
 
-    /// Sleeps where no other hub needs to know of it but for the inbox.
-    fn sleep_until(&self, deadline: u64) {
-        self.mailbox.bed.lie_down();
-        if self.mailbox.is_empty() && !self.runtime.is_ended() {
-            self.block_until(deadline);
-        }
-        self.mailbox.bed.get_up();
+    /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.
+    fn doze(&self, until: u64) {
+        idle::doze(&self.mailbox.bed, &Asleep { hub: self, until });
+        self.runtime.monitor.hub_is_up();
     }
 
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
         // Stacks that come free on another hub come without a word.
-        let deadline = if self.has_stackless() {
-            deadline.min(clock::now() + policy::STACK_RETRY)
-        } else {
-            deadline
-        };
-        self.runtime.monitor.hub_sleeps();
+        let deadline =
+            if self.has_stackless() { deadline.min(clock::now() + policy::STACK_RETRY) } else { deadline };
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -230,7 +246,6 @@ impl Hub {
         self.clock.set(now);
         self.pace.looked.set(now);
         self.pace.polled.set(now);
-        self.runtime.monitor.hub_wakes();
         if self.timers().next() <= now {
             self.fire_timers(now);
         }

@@ -12,7 +12,7 @@ use crate::hub::mailbox::Mailbox;
 use crate::hub::metrics::Counters;
 use crate::hub::queue::Queue;
 use crate::hub::{Hub, HubShared};
-use crate::monitor::{Monitor, Settings};
+use crate::monitor::{BlockedReport, Deadlock, DeadlockReport, Monitor, Settings, thread_number};
 use crate::reactor::Reactor;
 use crate::stack::overflow::{self, AlternateStack, SignalWriter};
 use crate::stack::{StackCache, StackConfig, StackPool, StackSize};
@@ -21,9 +21,10 @@ use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The most hubs a runtime may have.
@@ -143,10 +144,60 @@ impl Builder {
         self
     }
 
-    /// After how long in one greenlet a hub is reported as blocked (100 ms). See
-    /// [`on_blocked`](Self::on_blocked).
+    /// After how long in one greenlet a hub is reported as blocked; `Duration::MAX` turns the reports off. Without it:
+    /// the environment variable `GREENHUB_BLOCKED_AFTER_MS` (a number of milliseconds, or `off`), or 100 ms.
+    ///
+    /// Each occurrence is reported once, on stderr or to [`on_blocked`](Self::on_blocked), within a quarter more than
+    /// the time given (no sooner than 1 ms, no later than 25 ms after it). The hub is not interrupted: what can be
+    /// done for it by others, its timers and I/O, is done, reported or not.
     pub fn blocked_after(mut self, limit: Duration) -> Self {
-        self.monitor.blocked_after = limit;
+        self.monitor.blocked_after = Some(limit);
+        self
+    }
+
+    /// Who is told of a blocked hub, instead of stderr. `report` runs on the monitor's own thread, a plain OS thread,
+    /// which watches nothing meanwhile: it should be brief.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (sender, reports) = mpsc::channel();
+    /// let runtime = greenhub::runtime::Builder::new()
+    ///     .hubs(1)
+    ///     .blocked_after(Duration::from_millis(20))
+    ///     .on_blocked(move |report| sender.send(report.to_string()).unwrap())
+    ///     .build()?;
+    /// runtime.run(|| std::thread::sleep(Duration::from_millis(500))); // should be `greenhub::sleep`
+    /// assert!(reports.recv().unwrap().contains("hub 0 is stuck"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_blocked(mut self, report: impl Fn(&BlockedReport) + Send + Sync + 'static) -> Self {
+        self.monitor.on_blocked = Some(Arc::new(report));
+        self
+    }
+
+    /// What happens when all greenlets wait and nothing is left to wake one, while somebody waits in `run`. Without
+    /// it: the environment variable `GREENHUB_DEADLOCK` (`report`, `panic` or `ignore`), or a report.
+    ///
+    /// It counts as a deadlock when every hub has been idle for a second, the greenlet of a `run` called on a plain
+    /// OS thread is among those that wait, and none of them waits for a time, for I/O, for
+    /// [`unblock`](crate::unblock) or in a [`block_on`](crate::block_on). Each `run` is reported once.
+    pub fn deadlock(mut self, reaction: Deadlock) -> Self {
+        self.monitor.deadlock = Some(reaction);
+        self
+    }
+
+    /// Who is told of a deadlock, instead of stderr; see [`on_blocked`](Self::on_blocked) for where it runs.
+    pub fn on_deadlock(mut self, report: impl Fn(&DeadlockReport) + Send + Sync + 'static) -> Self {
+        self.monitor.on_deadlock = Some(Arc::new(report));
+        self
+    }
+
+    /// Whether SIGUSR1 makes this runtime [list its greenlets](super::dump) on stderr. Other handlers of the signal
+    /// still get it.
+    pub fn dump_on_sigusr1(mut self, dump: bool) -> Self {
+        self.monitor.dump_on_sigusr1 = dump;
         self
     }
 
@@ -154,7 +205,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for zero hubs, more than 4,096, or a stack size that no stack can have; otherwise what the
+    /// `InvalidInput` for zero hubs, more than 4,096, a stack size that no stack can have, or an environment variable
+    /// that means nothing; otherwise what the
     /// system says when it will not give a thread, an epoll instance or memory.
     pub fn build(self) -> io::Result<Runtime> {
         let hubs = self.number_of_hubs()?;
@@ -190,6 +242,7 @@ impl Builder {
             counters: Counters::default(),
             registry: Shard::new(),
             running: AtomicU64::new(0),
+            thread: AtomicU32::new(0),
         };
         let shared_hubs: Vec<HubShared> = queues.iter().zip(reactors).enumerate().map(new_hub).collect();
         let shared = Arc::new(Shared {
@@ -201,7 +254,7 @@ impl Builder {
             stack_size,
             stacks,
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
-            monitor: Monitor::new(self.monitor.clone(), hubs),
+            monitor: Monitor::new(self.monitor)?,
             phase: AtomicU8::new(RUNNING),
             outside: Mutex::new(Shard::new()),
             spawned_outside: AtomicU64::new(0),
@@ -264,6 +317,8 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
         eprintln!("greenhub: hub {index} could not be bound to core {}", core.id);
     }
     fine_timers();
+    // Relaxed: for reports, which come later and say less without it.
+    shared.hub(index).thread.store(thread_number(), Ordering::Relaxed);
     let alternate = AlternateStack::install();
     if let Err(error) = &alternate {
         eprintln!(
@@ -272,7 +327,14 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
     current::set_hub(Some(NonNull::from(&hub)));
-    hub.run();
+    if catch_unwind(AssertUnwindSafe(|| hub.run())).is_err() {
+        // The panic hook has said what happened. Its greenlets can neither run nor be taken over, and whoever waits
+        // for them would wait for ever.
+        eprintln!(
+            "greenhub: hub {index} panicked outside of any greenlet, which is a bug in greenhub; the program ends here"
+        );
+        std::process::abort();
+    }
     current::set_hub(None);
 }
 

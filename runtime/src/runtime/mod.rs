@@ -7,12 +7,12 @@ mod metrics;
 mod shutdown;
 
 pub use builder::Builder;
-pub(crate) use default::{default_runtime, try_default_runtime};
+pub(crate) use default::{default_runtime, started as started_default_runtime, try_default_runtime};
 pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
 use crate::greenlet::current;
-use crate::greenlet::header::{Kind, Ref};
+use crate::greenlet::header::{Extra, Header, Kind, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
 use crate::greenlet::registry::Shard;
 use crate::greenlet::spawn::{Order, spawn_outside, spawn_with};
@@ -149,6 +149,20 @@ impl Shared {
         self.outside.lock().snapshot(&mut all);
         all
     }
+
+    /// The first greenlet that has not ended and for which `wanted` says so.
+    pub(crate) fn find_greenlet(&self, mut wanted: impl FnMut(&Header) -> bool) -> Option<Ref> {
+        let on_hubs = self.hubs.iter().find_map(|hub| hub.registry.find(&mut wanted));
+        on_hubs.or_else(|| self.outside.lock().find(&mut wanted))
+    }
+
+    /// Shows every greenlet that has not ended.
+    pub(crate) fn visit_greenlets(&self, mut visit: impl FnMut(&Header)) {
+        let _none = self.find_greenlet(|header| {
+            visit(header);
+            false
+        });
+    }
 }
 
 /// A set of hubs, explicitly started. Dropping it shuts it down.
@@ -193,6 +207,12 @@ impl Runtime {
         let order = Order::new(Kind::Free, Location::caller());
         // SAFETY: `F` and `T` are `'static` and `Send`.
         unsafe { spawn_onto(&self.shared, order, f) }
+    }
+
+    /// Lists every greenlet of this runtime, as [`dump`] does.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        crate::monitor::dump_of(&self.shared)
     }
 
     /// What every hub has done so far.
@@ -253,7 +273,14 @@ where
     T: Send,
 {
     crate::greenlet::scope::check_may_wait();
-    let order = Order::new(Kind::Free, spawned_at);
+    let mut order = Order::new(Kind::Free, spawned_at);
+    let inside =
+        current::hub().is_some_and(|hub| runtime.is_none_or(|runtime| hub.runtime().id == runtime.id));
+    let shared = if inside { None } else { Some(runtime.unwrap_or_else(|| default_runtime())) };
+    let _counted = shared.map(|shared| shared.monitor.count_run());
+    if !inside {
+        order.extra = Some(Box::new(Extra { run: Some(RunMark::default()), ..Extra::default() }));
+    }
     // SAFETY: whatever `f` and `T` borrow outlives this call, and this call outlives the greenlet: `join_shielded` does
     // not return or unwind before it is done (invariant 9).
     let handle = unsafe {
@@ -282,7 +309,7 @@ pub fn current_hub() -> Option<usize> {
     current::hub().map(|hub| hub.index())
 }
 
-pub use crate::monitor::dump;
+pub use crate::monitor::{BlockedReport, Cause, Deadlock, DeadlockReport, StuckGreenlet, dump};
 
 /// How long a dropped runtime waits for its greenlets to end.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);

@@ -83,6 +83,9 @@ impl Runtime {
                 threads_ended = false;
             }
         }
+        // It was bidden to end long ago, and takes its time only in a callback of the user's.
+        let grace = Instant::now() + ASK_EVERY;
+        threads_ended &= shared.monitor.join(|| in_time() || Instant::now() < grace);
         let blocking_ended =
             shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
         for hub in shared.hubs() {

@@ -10,14 +10,16 @@
 //! only nodes of parked greenlets and leaves the rest where they stand (see [`Timers::fire`]).
 
 pub(crate) mod clock;
+#[cfg(all(test, greenhub_loom))]
+mod model;
 mod wheel;
 
+use crate::facade::Mutex;
+use crate::facade::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::greenlet::header::Header;
-use crate::greenlet::state::{Phase, Wake};
+use crate::greenlet::state::{Phase, State, Wake};
 use clock::NEVER;
-use parking_lot::Mutex;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use wheel::{TimerNode, Wheel};
 
 /// How many expired timers are taken out under one hold of the wheel's lock.
@@ -51,12 +53,15 @@ pub(crate) enum Fired {
 }
 
 impl Alarm {
-    pub(crate) const fn new() -> Self {
-        Self {
-            node: TimerNode::new(),
-            deadline: AtomicU64::new(NEVER),
-            armed: AtomicU64::new(NEVER),
-            home: AtomicPtr::new(std::ptr::null_mut()),
+    crate::facade::const_fn! {
+        /// An alarm that is not set.
+        pub(crate) fn new() -> Self {
+            Self {
+                node: TimerNode::new(),
+                deadline: AtomicU64::new(NEVER),
+                armed: AtomicU64::new(NEVER),
+                home: AtomicPtr::new(std::ptr::null_mut()),
+            }
         }
     }
 
@@ -123,15 +128,24 @@ impl Alarm {
         // SAFETY: an alarm exists only as the field of a header.
         unsafe { NonNull::from(self).byte_sub(offset).cast() }
     }
+
+    /// The state word of the greenlet, which the caller knows to be alive.
+    fn state(&self) -> &State {
+        // SAFETY: an alarm exists only as the field of a header, which lives as long as the alarm.
+        let header = unsafe { self.header().as_ref() };
+        #[cfg(greenhub_loom)]
+        header.in_use();
+        &header.state
+    }
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
-        Self {
-            wheel: Mutex::new(Wheel::new(clock::now())),
-            next: AtomicU64::new(NEVER),
-            count: AtomicU64::new(0),
-        }
+        Self::starting_at(clock::now())
+    }
+
+    fn starting_at(now: u64) -> Self {
+        Self { wheel: Mutex::new(Wheel::new(now)), next: AtomicU64::new(NEVER), count: AtomicU64::new(0) }
     }
 
     /// When the wheel must be looked at next.
@@ -195,10 +209,8 @@ impl Timers {
                 let alarm: &Alarm =
                     unsafe { node.byte_sub(std::mem::offset_of!(Alarm, node)).cast::<Alarm>().as_ref() };
                 let header = alarm.header();
-                // SAFETY: an armed greenlet has not ended.
-                let state = &unsafe { header.as_ref() }.state;
                 let deadline = alarm.deadline();
-                let starting = state.load().phase() == Phase::Later;
+                let starting = alarm.state().load().phase() == Phase::Later;
                 if deadline > now && owner {
                     self.unlinked(alarm);
                     if deadline != NEVER {
@@ -208,17 +220,17 @@ impl Timers {
                     left.get_or_insert_default().push(node);
                 } else if starting {
                     self.unlinked(alarm);
-                    if state.time_came() {
+                    if alarm.state().time_came() {
                         fired[count] = Some(Fired::Start(header));
                         count += 1;
                     }
                 } else if owner {
                     self.unlinked(alarm);
-                    if state.timer() == Wake::Enqueue {
+                    if alarm.state().timer() == Wake::Enqueue {
                         fired[count] = Some(Fired::Wake(header));
                         count += 1;
                     }
-                } else if state.timer() == Wake::Enqueue {
+                } else if alarm.state().timer() == Wake::Enqueue {
                     // Ours until it is pushed: nobody reads `armed` meanwhile.
                     self.unlinked(alarm);
                     fired[count] = Some(Fired::Wake(header));

@@ -90,7 +90,7 @@ pub(crate) struct Reason {
     /// The address of the object waited on, or 0.
     pub(crate) object: usize,
     /// Tells who holds that object (a number of [`current_id`](super::current_id), or 0 for nobody), for objects that
-    /// know. To be called only while the wait lasts, which keeps the object alive.
+    /// know. Called only while the greenlet is held still in this wait, which keeps the object alive.
     pub(crate) holder: Option<unsafe fn(*const ()) -> u64>,
     /// It waits for the outside world, I/O or time: counts as load for placement.
     pub(crate) outside: bool,
@@ -99,13 +99,18 @@ pub(crate) struct Reason {
 impl Reason {
     /// A wait for another greenlet or thread, at `object`, in the call `what`.
     pub(crate) fn new<T: ?Sized>(what: &'static str, object: &T) -> Self {
-        Self { what, object: std::ptr::from_ref(object).cast::<()>().addr(), holder: None, outside: false }
+        Self { what, object: address_of(object), holder: None, outside: false }
     }
 
     /// A wait for I/O or time.
     pub(crate) const fn outside(what: &'static str, object: usize) -> Self {
         Self { what, object, holder: None, outside: true }
     }
+}
+
+/// An address from which `holder` may get its pointer back.
+fn address_of<T: ?Sized>(object: &T) -> usize {
+    std::ptr::from_ref(object).cast::<()>().expose_provenance()
 }
 
 impl Waiter {
@@ -164,6 +169,7 @@ impl Waiter {
 /// Stops the caller until its wait ends.
 ///
 /// `waiter` must come from [`Waiter::current`] (or [`Waiter::renew`]) in this very caller.
+#[inline(always)]
 pub(crate) fn park(
     waiter: &Waiter,
     deadline: Option<Instant>,

@@ -106,7 +106,8 @@ pub(crate) fn expect_as_before(before: &Resources, place: Place) {
         now = Resources::now();
         same(&now)
     });
-    let threads: Vec<_> = now.threads.iter().filter(|(thread, _)| !before.threads.contains_key(*thread)).collect();
+    let threads: Vec<_> =
+        now.threads.iter().filter(|(thread, _)| !before.threads.contains_key(*thread)).collect();
     let descriptors: Vec<_> = now.descriptors.difference(&before.descriptors).collect();
     let regions = now.regions.saturating_sub(before.regions);
     assert!(

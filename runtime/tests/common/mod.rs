@@ -24,8 +24,7 @@ pub(crate) struct Place {
 }
 
 /// Every place tests run.
-pub(crate) const ALL: [Place; 6] =
-    [stay(1), stay(2), stay(4), roam(1), roam(2), roam(4)];
+pub(crate) const ALL: [Place; 6] = [stay(1), stay(2), stay(4), roam(1), roam(2), roam(4)];
 /// Where the order of things is that of one hub.
 pub(crate) const ONE_HUB: [Place; 2] = [stay(1), roam(1)];
 /// Where hubs can take from each other.
@@ -120,7 +119,10 @@ pub(crate) fn on_built(places: &[Place], settings: impl Fn(Builder) -> Builder, 
         }
         left::expect_no_greenlets(&world);
         let runtime = Arc::into_inner(world.runtime).expect("the test has let go of its runtime");
-        assert!(runtime.shutdown_timeout(Duration::from_secs(20)), "the runtime on {place:?} did not end in time");
+        assert!(
+            runtime.shutdown_timeout(Duration::from_secs(20)),
+            "the runtime on {place:?} did not end in time"
+        );
         left::expect_as_before(&before, place);
     }
 }
@@ -162,7 +164,9 @@ pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
 }
 
 /// Spawns a greenlet and waits until it has begun.
-pub(crate) fn spawn_begun<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> greenhub::JoinHandle<T> {
+pub(crate) fn spawn_begun<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> greenhub::JoinHandle<T> {
     let begun = Arc::new(AtomicBool::new(false));
     let flag = begun.clone();
     let handle = greenhub::spawn(move || {

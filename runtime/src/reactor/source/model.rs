@@ -67,9 +67,7 @@ impl Descriptor {
 }
 
 fn model(body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(body);
+    crate::model::explore(body);
 }
 
 #[test]

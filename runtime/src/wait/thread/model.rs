@@ -11,8 +11,8 @@ fn at_any_time() -> Option<Instant> {
 
 #[test]
 fn model_a_wake_is_not_lost_and_shows_what_came_before_it() {
-    loom::model(|| {
-        let parker = ThreadParker::new();
+    crate::model::explore(|| {
+        let parker = Arc::new(ThreadParker::new());
         let data = Arc::new(AtomicUsize::new(0));
         let epoch = parker.epoch();
         let waker = {
@@ -32,8 +32,8 @@ fn model_a_wake_is_not_lost_and_shows_what_came_before_it() {
 
 #[test]
 fn model_of_two_wakers_one_ends_the_wait() {
-    loom::model(|| {
-        let parker = ThreadParker::new();
+    crate::model::explore(|| {
+        let parker = Arc::new(ThreadParker::new());
         let epoch = parker.epoch();
         let wakers: Vec<_> = (0..2)
             .map(|_| {
@@ -50,8 +50,8 @@ fn model_of_two_wakers_one_ends_the_wait() {
 
 #[test]
 fn model_a_wake_and_a_deadline_agree_on_who_ended_the_wait() {
-    loom::model(|| {
-        let parker = ThreadParker::new();
+    crate::model::explore(|| {
+        let parker = Arc::new(ThreadParker::new());
         let epoch = parker.epoch();
         let waker = {
             let parker = Arc::clone(&parker);
@@ -65,8 +65,8 @@ fn model_a_wake_and_a_deadline_agree_on_who_ended_the_wait() {
 /// The first wait ends by its deadline or by a waker that is late for it; the second waits for its own waker only.
 #[test]
 fn model_a_stale_epoch_never_ends_a_later_wait() {
-    loom::model(|| {
-        let parker = ThreadParker::new();
+    crate::model::explore(|| {
+        let parker = Arc::new(ThreadParker::new());
         let (first, data) = (parker.epoch(), Arc::new(AtomicUsize::new(0)));
         let late = {
             let parker = Arc::clone(&parker);
