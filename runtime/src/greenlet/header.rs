@@ -8,7 +8,8 @@
 //! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
 //!   last reference, which may go anywhere, while a result need not be `Send`.
 
-use super::join::{JoinError, JoinList};
+use super::join::JoinList;
+use super::join_error::JoinError;
 use super::local::Locals;
 use super::memory;
 use super::state::State;
@@ -24,7 +25,6 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// The closure's outcome as the runtime moves it about.
@@ -50,8 +50,6 @@ pub(crate) struct Header {
     pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
     extra: Option<Box<Extra>>,
-    /// Made with the first link.
-    pub(crate) links: OnceLock<Box<super::link::Links>>,
 }
 
 /// How a greenlet may move.
@@ -195,7 +193,6 @@ impl Ref {
                     registry_slot: Cell::new(None),
                     waiting: WaitReport::default(),
                     extra: birth.extra,
-                    links: OnceLock::new(),
                 },
                 result: UnsafeCell::new(None),
             },

@@ -21,6 +21,8 @@ pub(crate) mod header;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod join;
 #[cfg(not(greenhub_loom))]
+pub(crate) mod join_error;
+#[cfg(not(greenhub_loom))]
 pub(crate) mod kill;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod link;

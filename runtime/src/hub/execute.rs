@@ -4,8 +4,8 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
-use crate::greenlet::link;
+use crate::greenlet::join::{hand_back, wake_joiners};
+use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
@@ -156,7 +156,6 @@ impl Hub {
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
             wake_joiners(header);
-            link::run_all(header);
         }
         hand_back(header);
         if let Some(scope) = header.scope() {
@@ -183,7 +182,6 @@ impl Hub {
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
-            self.shared().counters.stackless.add(1);
         } else {
             self.fail(greenlet, why);
         }
@@ -225,7 +223,6 @@ impl Hub {
                 return;
             }
             self.stackless.borrow_mut().pop_front();
-            self.shared().counters.stackless.sub(1);
             match given {
                 Ok(()) => self.push_ready(Entry::resume(greenlet)),
                 Err(why) => self.fail(greenlet, &why),
