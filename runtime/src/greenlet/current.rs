@@ -58,14 +58,34 @@ pub(crate) fn set_hub(hub: Option<NonNull<Hub>>) {
     HUB.set(hub);
 }
 
-/// The waiting place of this OS thread. `None` while the thread's locals are being destroyed.
+/// The waiting place of this OS thread.
 #[inline(never)]
 pub(crate) fn thread() -> Arc<ThreadSelf> {
     THREAD
         .try_with(|thread| Arc::clone(thread.get_or_init(ThreadSelf::new)))
-        // The thread is ending and its locals are gone: a waiting place of this call's own serves as well, since all
-        // that would be lost is the timeouts and shields around it, and those frames have been left.
-        .unwrap_or_else(|_| ThreadSelf::new())
+        .unwrap_or_else(|_| late_thread())
+}
+
+/// The same while the thread ends and its locals are gone. Somebody may be about to wake it, so it must not go before
+/// the thread does: it is kept for good.
+#[cold]
+fn late_thread() -> Arc<ThreadSelf> {
+    thread_local! {
+        /// Has no destructor, so it can be reached to the end.
+        static LATE: Cell<Option<NonNull<ThreadSelf>>> = const { Cell::new(None) };
+    }
+    let kept = LATE.get().unwrap_or_else(|| {
+        let kept = Arc::into_raw(ThreadSelf::new()).cast_mut();
+        // SAFETY: an `Arc`'s pointer is not null.
+        let kept = unsafe { NonNull::new_unchecked(kept) };
+        LATE.set(Some(kept));
+        kept
+    });
+    // SAFETY: `kept` is an `Arc`'s pointer whose own count is never given up.
+    unsafe {
+        Arc::increment_strong_count(kept.as_ptr());
+        Arc::from_raw(kept.as_ptr())
+    }
 }
 
 /// This OS thread's hub; see [`hub`].

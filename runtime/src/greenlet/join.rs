@@ -110,7 +110,9 @@ impl<T> JoinHandle<T> {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if !self.taken && self.header().state.detach() {
-            super::finish::drop_result(self.header().as_ptr());
+            // Shielded: a kill or timeout of whoever drops the handle must not get lost among the errors of the result's
+            // destructor.
+            super::timeout::shield(|| super::finish::drop_result(self.header().as_ptr()));
         }
     }
 }
@@ -130,9 +132,12 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let header = self.header();
         if !header.state.load().is_done() {
+            // Cloned before the lock, and what it replaces dropped after it: both are code of somebody else's.
+            let waker = context.waker().clone();
             let mut list = header.joiners.0.lock();
             if header.state.join() {
-                list.add_waker(context.waker());
+                let _replaced = list.set_waker(waker);
+                drop(list);
                 return Poll::Pending;
             }
         }
@@ -166,7 +171,8 @@ struct Joiners {
 #[derive(Default)]
 struct Others {
     waiters: Vec<Waiter>,
-    wakers: Vec<Waker>,
+    /// Of the last poll. There is one handle to poll.
+    waker: Option<Waker>,
     links: Vec<Link>,
 }
 
@@ -192,11 +198,8 @@ impl Joiners {
         }
     }
 
-    fn add_waker(&mut self, waker: &Waker) {
-        let wakers = &mut self.others.get_or_insert_default().wakers;
-        if !wakers.iter().any(|each| each.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
+    fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        self.others.get_or_insert_default().waker.replace(waker)
     }
 }
 
@@ -229,16 +232,21 @@ pub(crate) fn wake_joiners(header: &Header) {
             // SAFETY: as above.
             let wakeups: Vec<_> =
                 others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
-            (wakeups, others.wakers, others.links)
+            (wakeups, others.waker, others.links)
         });
         (first, others)
     };
     if let Some(wakeup) = first {
         if header.fiber.claimed.get() { wakeup.deliver_next() } else { wakeup.deliver() }
     }
-    if let Some((wakeups, wakers, links)) = others {
+    if let Some((wakeups, waker, links)) = others {
         wakeups.into_iter().for_each(Wakeup::deliver);
-        wakers.into_iter().for_each(Waker::wake);
+        // Somebody else's code, on the hub's stack: a panic in it must not end the hub.
+        if let Some(waker) = waker
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
+        {
+            super::on_error::report(header, payload);
+        }
         links.into_iter().for_each(|link| link.run(header));
     }
 }
@@ -285,8 +293,8 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
         }
         match ended {
             Ended::TimedOut => return false,
-            Ended::Interrupted => deliver_interrupts(),
-            Ended::Woken => {}
+            Ended::Interrupted if interrupts != Interrupts::Kept => deliver_interrupts(),
+            Ended::Interrupted | Ended::Woken => {}
         }
     }
 }
@@ -329,8 +337,8 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
     }
     match ended {
         Ended::TimedOut => return Some(false),
-        Ended::Interrupted => deliver_interrupts(),
-        Ended::Woken => {}
+        Ended::Interrupted if interrupts != Interrupts::Kept => deliver_interrupts(),
+        Ended::Interrupted | Ended::Woken => {}
     }
     None
 }

@@ -6,7 +6,7 @@ use super::join::JoinHandle;
 use super::join_error::JoinError;
 use super::state::State;
 use crate::runtime::Shared;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,11 +141,8 @@ unsafe fn spawn_here<F: FnOnce() -> T, T>(hub: &crate::hub::Hub, order: Order, f
         return refuse(order, f, hub.mailbox());
     }
     let elsewhere = if order.kind == Kind::Free && order.at.is_none() { hub.better_place() } else { None };
-    let state = match (order.at, elsewhere) {
-        (Some(_), _) => State::later(),
-        (None, Some(_)) => State::placed(),
-        (None, None) => State::unstarted(),
-    };
+    let pushed_here = order.at.is_none() && elsewhere.is_none();
+    let state = if pushed_here { State::unstarted() } else { State::placed() };
     let header = Ref::create(
         Birth {
             state,
@@ -182,7 +179,7 @@ where
     let place = runtime.place_from_outside();
     let mailbox = runtime.hub(place).mailbox;
     let birth = Birth {
-        state: if order.at.is_some() { State::later() } else { State::placed() },
+        state: State::placed(),
         id: crate::ids::next(),
         kind: order.kind,
         spawned_at: order.spawned_at,
@@ -229,14 +226,21 @@ fn refuse<F: FnOnce() -> T, T>(
 #[cold]
 fn end_unrun<T>(header: Ref, life: Ref) -> JoinHandle<T> {
     let greenlet = header.as_ptr();
-    // `Later` becomes `Placed`, which becomes `Unstarted`, which is claimed: nobody else has seen it.
-    let _was_later = header.state.time_came();
+    // Nobody else has seen it.
     assert!(header.state.arrive() && header.state.claim(), "a refused greenlet was seen by somebody");
+    // A panic of the closure's destructor is the greenlet's own, as with one that is killed before it runs.
     // SAFETY: claimed, so its closure is ours, and it never ran.
-    unsafe { (header.vtable().drop_closure)(greenlet) };
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
+    let error = match dropped {
+        Ok(()) => JoinError::killed(&header),
+        Err(payload) => JoinError::from_unwinding(&header, payload),
+    };
     // SAFETY: as above.
-    unsafe { (header.vtable().fail)(greenlet, JoinError::killed(&header)) };
+    unsafe { (header.vtable().fail)(greenlet, error) };
     let _nobody_waits = header.state.finish(true);
+    if let Some(scope) = header.scope() {
+        scope.leave();
+    }
     drop(life);
     JoinHandle::new(header)
 }

@@ -1,12 +1,12 @@
 //! The state word: one `AtomicU64` that decides who may start, resume, wake and kill a greenlet.
 //!
 //! ```text
-//!  Later
-//!    │ time came, or killed
-//!    ▼
-//!  Placed ─arrived─► Unstarted ──claim──► Awake ◄──wake── Parked
-//!                                           │ └───commit───► ▲
-//!                                           └──finish──► Done
+//!  Later ◄─defer─┐
+//!    │ time came, │
+//!    │ or killed  │
+//!    └────────► Placed ─arrived─► Unstarted ──claim──► Awake ◄──wake── Parked
+//!                                                       │ └───commit───► ▲
+//!                                                       └──finish──► Done
 //! ```
 //!
 //! * `Later`: it waits in a timer wheel for the time to start.
@@ -190,16 +190,17 @@ impl State {
         Self(AtomicU64::new(PLACED))
     }
 
-    /// A greenlet about to wait in a wheel for its start time.
-    pub(crate) fn later() -> Self {
-        Self(AtomicU64::new(LATER))
-    }
-
     /// Reads the word. Acquire: pairs with the Release of `finish`, so that whoever sees `Done` sees the result, and
     /// with the Release of `wake`, so that a greenlet that sees its wait ended sees what the waker wrote.
     #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// `Placed → Later`, by whoever spawned it, under the lock of the wheel it has just been put into. `false`: it was
+    /// killed before; it shall not wait for its time but end unrun.
+    pub(crate) fn defer(&self) -> bool {
+        self.update(|s| (s.0 & (PHASE | KILL) == PLACED).then(|| s.with_phase(LATER))).is_ok()
     }
 
     /// `Later → Placed`: its time has come. `true` if the caller now owns the push; a killer may have been first.

@@ -245,8 +245,7 @@ impl Hub {
             let greenlet = NonNull::new(greenlet).expect("a batch holds no null");
             // SAFETY: the batch is the right to run each greenlet in it.
             let header = unsafe { greenlet.as_ref() };
-            let stays = header.kind != Kind::Free
-                || header.fiber.pinned.get()
+            let stays = !super::may_move(header)
                 || self.migration == Migration::Never && header.state.load().phase() == Phase::Awake;
             if !own && stays {
                 // SAFETY: as above; the batch has let go of it.

@@ -245,8 +245,8 @@ impl Hub {
 
     /// A greenlet whose start entry lies in some queue was claimed.
     pub(crate) fn note_claimed(&self, header: &Header) {
-        if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free {
-            self.queue.note_stale();
+        if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free && self.queue.note_stale() {
+            self.announce_rest();
         }
     }
 

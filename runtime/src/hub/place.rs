@@ -85,6 +85,15 @@ impl Hub {
         }
     }
 
+    /// What lies here for any hub to take came from another queue, or was out of this one for a moment.
+    #[cold]
+    pub(super) fn announce_rest(&self) {
+        let length = self.shared().stealers.len();
+        if length != 0 {
+            self.announce(length);
+        }
+    }
+
     #[cold]
     fn rouse(&self, hub: usize) {
         self.shared().counters.wakes_sent.add(1);

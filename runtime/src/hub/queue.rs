@@ -280,16 +280,19 @@ impl Queue {
     }
 
     /// A greenlet whose start entry lies here was claimed. Once stale entries are half of what lies here they are
-    /// swept out.
-    pub(crate) fn note_stale(&self) {
+    /// swept out: `true`.
+    #[inline]
+    pub(crate) fn note_stale(&self) -> bool {
         let stale = self.stale.get() + 1;
         self.stale.set(stale);
         if stale >= policy::SWEEP_FROM && stale.is_multiple_of(policy::SWEEP_FROM / 4) {
             let length = self.deque.len() + self.overflow.len();
             if stale * 2 >= length {
                 self.sweep();
+                return true;
             }
         }
+        false
     }
 
     /// A stale entry came up.

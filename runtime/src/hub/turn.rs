@@ -203,6 +203,9 @@ impl Hub {
         if let Some(entry) = self.steal() {
             if watching {
                 self.leave_watch();
+            } else {
+                // What came along was in no queue for a moment, in which a hub may have looked and gone to sleep.
+                self.announce_rest();
             }
             self.execute_stolen(entry);
             return false;
@@ -270,7 +273,10 @@ impl Hub {
 
     fn leave_watch(&self) {
         self.pace.doze.set(0);
-        if let Some(next) = self.runtime.watch.leave(self.index, || self.work_anywhere()) {
+        // The own inbox too: what was pushed there while this hub held the watch was announced to nobody else, and
+        // this hub may be about to run for long.
+        let work = || self.work_anywhere() || !self.mailbox.is_empty();
+        if let Some(next) = self.runtime.watch.leave(self.index, work) {
             self.runtime.hub(next).mailbox.rouse();
         }
     }

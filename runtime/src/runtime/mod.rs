@@ -113,8 +113,11 @@ impl Shared {
     pub(crate) fn start_later(&self, hub: usize, life: Ref, at: u64) {
         let header = life.into_raw();
         let hub = self.hub(hub);
-        // SAFETY: the life reference, now the wheel's, keeps it alive.
-        unsafe { header.as_ref() }.alarm.set(header, &hub.timers, at);
+        if !hub.timers.start_at(header, at) {
+            // SAFETY: it is `Placed`, in no inbox, and the life reference is its right to be started.
+            unsafe { hub.mailbox.push(header) };
+            return;
+        }
         // Its hub may sleep past the new deadline.
         if current::hub().is_none_or(|here| !std::ptr::eq(here.mailbox(), hub.mailbox)) {
             hub.mailbox.rouse();

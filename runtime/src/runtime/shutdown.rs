@@ -19,13 +19,25 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// Inside a greenlet of this very runtime, which cannot wait for itself.
+    /// Inside a greenlet of this very runtime, which cannot wait for itself, and inside [`no_switch`](crate::no_switch).
+    /// The runtime then runs on, for good.
     #[must_use = "`false` means that greenlets or threads are still there"]
     pub fn shutdown_timeout(self, limit: Duration) -> bool {
-        self.shut_down(limit)
+        // Where it must not wait it panics, and the runtime runs on: dropping it would have to wait as well.
+        let runtime = ManuallyDrop::new(self);
+        let ended = runtime.shut_down(limit);
+        drop(ManuallyDrop::into_inner(runtime));
+        ended
     }
 
+    /// Once begun it goes on to the end, not interrupted; where it must not wait (in `no_switch`, in a greenlet of its
+    /// own) it panics before anything has happened. Half a shutdown would hand mailboxes that are in use to others.
     fn shut_down(&self, limit: Duration) -> bool {
+        crate::greenlet::scope::check_may_wait();
+        crate::shield(|| self.shut_down_shielded(limit))
+    }
+
+    fn shut_down_shielded(&self, limit: Duration) -> bool {
         let shared = &self.shared;
         if shared.generation != super::fork::generation() {
             // In a child process nothing of it is ours to end.

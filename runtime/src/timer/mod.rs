@@ -161,12 +161,37 @@ impl Timers {
     }
 
     fn link(&self, wheel: &mut Wheel, alarm: &Alarm, at: u64) {
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        alarm.home.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
+        self.stand(wheel, alarm, at);
+    }
+
+    /// Puts a node of this wheel's, which is out of it just now, where it is to stand. It was and stays armed.
+    fn stand(&self, wheel: &mut Wheel, alarm: &Alarm, at: u64) {
         // SAFETY: the node is in no wheel; it stays where it is until `Alarm::remove`, which every greenlet calls
         // before it ends.
         unsafe { wheel.insert(NonNull::from(&alarm.node), at) };
-        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        alarm.home.store(std::ptr::from_ref(self).cast_mut(), Ordering::Release);
         alarm.armed.store(at, Ordering::Release);
+    }
+
+    /// Puts a new greenlet, `Placed`, into the wheel until its start time. `false`: it was killed meanwhile, and is the
+    /// caller's to push as it is.
+    ///
+    /// It is listed in the registry already, so a shutdown may kill it at any time. Armed first and `Later` second, it
+    /// cannot be killed, started and ended before it stands in the wheel; both under the lock, it cannot fire in
+    /// between.
+    pub(crate) fn start_at(&self, header: NonNull<Header>, at: u64) -> bool {
+        // SAFETY: the caller holds a reference.
+        let alarm = &unsafe { header.as_ref() }.alarm;
+        let mut wheel = self.wheel.lock();
+        alarm.deadline.store(at, Ordering::Relaxed);
+        self.link(&mut wheel, alarm, at);
+        let deferred = alarm.state().defer();
+        if !deferred {
+            self.unlink(&mut wheel, alarm);
+        }
+        self.publish(&wheel);
+        deferred
     }
 
     fn unlink(&self, wheel: &mut Wheel, alarm: &Alarm) {
@@ -211,32 +236,33 @@ impl Timers {
                 let header = alarm.header();
                 let deadline = alarm.deadline();
                 let starting = alarm.state().load().phase() == Phase::Later;
+                // The store to `armed` comes last: whoever finds the alarm disarmed does without the lock, and may move
+                // the greenlet to another wheel or let it end.
                 if deadline > now && owner {
-                    self.unlinked(alarm);
-                    if deadline != NEVER {
-                        self.link(&mut wheel, alarm, deadline);
+                    if deadline == NEVER {
+                        self.unlinked(alarm);
+                    } else {
+                        self.stand(&mut wheel, alarm, deadline);
                     }
                 } else if deadline > now {
                     left.get_or_insert_default().push(node);
                 } else if starting {
+                    let came = alarm.state().time_came();
                     self.unlinked(alarm);
-                    if alarm.state().time_came() {
+                    if came {
                         fired[count] = Some(Fired::Start(header));
                         count += 1;
                     }
-                } else if owner {
-                    self.unlinked(alarm);
-                    if alarm.state().timer() == Wake::Enqueue {
-                        fired[count] = Some(Fired::Wake(header));
-                        count += 1;
-                    }
-                } else if alarm.state().timer() == Wake::Enqueue {
-                    // Ours until it is pushed: nobody reads `armed` meanwhile.
-                    self.unlinked(alarm);
-                    fired[count] = Some(Fired::Wake(header));
-                    count += 1;
                 } else {
-                    left.get_or_insert_default().push(node);
+                    match alarm.state().timer() {
+                        Wake::Enqueue => {
+                            self.unlinked(alarm);
+                            fired[count] = Some(Fired::Wake(header));
+                            count += 1;
+                        }
+                        _ if owner => self.unlinked(alarm),
+                        _ => left.get_or_insert_default().push(node),
+                    }
                 }
             }
             for node in left.into_iter().flatten() {

@@ -1,1 +1,233 @@
-//! x
+//! Timers under loom: no timer is lost, a wake that is none is noticed as such, and nobody uses an alarm whose
+//! greenlet has ended, whoever fires the wheel: its hub, or another one that looks after it.
+//!
+//! [`Alarm`] and [`Timers`] run as they ship, over the real wheel and the real state word. A header is what
+//! `greenlet/header_model.rs` leaves of it; every use of one through its alarm reads a cell that its end writes.
+
+use super::{Alarm, Fired, NEVER, Timers};
+use crate::facade::{Arc, Condvar, Mutex};
+use crate::greenlet::header::{Graveyard, Ref};
+use crate::greenlet::state::{Cause, Commit, Kill, State, Wake};
+use crate::model::{explore, explore_within};
+use loom::thread;
+
+/// One tick and more.
+const SOON: u64 = 1 << 15;
+const LATER: u64 = 1 << 17;
+
+struct World {
+    here: Timers,
+    there: Timers,
+    header: Ref,
+    /// The greenlet's queue: how often it was pushed.
+    pushed: Mutex<usize>,
+    changed: Condvar,
+    _memory: Graveyard,
+}
+
+// SAFETY: loom watches what is shared.
+unsafe impl Sync for World {}
+// SAFETY: as above.
+unsafe impl Send for World {}
+
+impl World {
+    fn new(state: State) -> Arc<Self> {
+        let header = Ref::create(state);
+        Arc::new(Self {
+            here: Timers::starting_at(0),
+            there: Timers::starting_at(0),
+            _memory: Graveyard(vec![header.as_ptr()]),
+            header,
+            pushed: Mutex::new(0),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn running() -> Arc<Self> {
+        let world = Self::new(State::unstarted());
+        assert!(world.header.state.claim());
+        world
+    }
+
+    fn alarm(&self) -> &Alarm {
+        &self.header.alarm
+    }
+
+    fn set(&self, timers: &Timers, at: u64) {
+        self.alarm().set(self.header.as_ptr(), timers, at);
+    }
+
+    fn push(&self) {
+        *self.pushed.lock() += 1;
+        self.changed.notify_one();
+    }
+
+    fn fire(&self, timers: &Timers, now: u64, owner: bool) {
+        timers.fire(now, owner, |fired| match fired {
+            Fired::Wake(header) | Fired::Start(header) => {
+                assert_eq!(header, self.header.as_ptr());
+                self.push();
+            }
+        });
+    }
+
+    fn wake(&self, epoch: u32) -> Wake {
+        let woken = self.header.state.wake(epoch);
+        if woken == Wake::Enqueue {
+            self.push();
+        }
+        woken
+    }
+
+    /// The greenlet parks and its hub runs `meanwhile` while it is parked, until it comes back.
+    fn park(&self, meanwhile: impl Fn()) -> Cause {
+        let epoch = self.header.state.load().epoch();
+        if self.header.state.commit_park(epoch, false, false) == Commit::Parked {
+            self.wait_for_push(meanwhile);
+        }
+        self.header.state.load().cause()
+    }
+
+    fn wait_for_push(&self, meanwhile: impl Fn()) {
+        let taken = |pushed: &mut usize| {
+            assert!(*pushed <= 1, "pushed twice");
+            std::mem::take(pushed) == 1
+        };
+        if taken(&mut self.pushed.lock()) {
+            return;
+        }
+        meanwhile();
+        let mut pushed = self.pushed.lock();
+        while !taken(&mut pushed) {
+            self.changed.wait(&mut pushed);
+        }
+    }
+
+    /// The greenlet ends: its alarm goes, and then its header.
+    fn end(&self) {
+        self.alarm().remove();
+        self.header.free();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The header is already free; its memory goes with the graveyard.
+        let header = std::mem::replace(&mut self.header, Ref::create(State::unstarted()));
+        std::mem::forget(header);
+        self._memory.0.push(self.header.as_ptr());
+    }
+}
+
+fn on_thread<T: 'static>(world: &Arc<World>, f: impl FnOnce(&World) -> T + 'static) -> thread::JoinHandle<T> {
+    let world = Arc::clone(world);
+    thread::spawn(move || f(&world))
+}
+
+/// A hub is stuck, and another fires its wheel while the greenlet sets its alarm, parks, runs on and ends.
+#[test]
+fn model_a_neighbour_fires_the_wheel() {
+    explore(|| {
+        let world = World::running();
+        world.set(&world.here, SOON);
+        let neighbour = on_thread(&world, |world| world.fire(&world.here, LATER, false));
+        // A stuck hub's own look comes later, and finds what the neighbour left.
+        let cause = world.park(|| world.fire(&world.here, LATER, true));
+        assert_eq!(cause, Cause::Timer);
+        // Now the greenlet puts its alarm off and waits for somebody; the neighbour may still be at it.
+        let epoch = world.header.state.load().epoch();
+        let waker = on_thread(&world, move |world| world.wake(epoch));
+        world.alarm().relax(NEVER);
+        if world.park(|| ()) == Cause::Timer {
+            // Woken for a deadline that is no more: the greenlet looks at its own deadline and knows.
+            assert_eq!(world.alarm().deadline(), NEVER);
+        }
+        let _ = waker.join().unwrap();
+        let _ = std::mem::take(&mut *world.pushed.lock());
+        world.end();
+        neighbour.join().unwrap();
+    });
+}
+
+/// The alarm is set anew, later, without the wheel, while a neighbour fires it: it is not lost.
+#[test]
+fn model_an_alarm_put_off_still_fires() {
+    explore(|| {
+        let world = World::running();
+        world.set(&world.here, SOON);
+        let neighbour = on_thread(&world, |world| world.fire(&world.here, SOON * 2, false));
+        world.set(&world.here, LATER);
+        let cause = world.park(|| {
+            // Its hub: once for the node as it stood, once for the deadline.
+            world.fire(&world.here, SOON * 2, true);
+            world.fire(&world.here, LATER * 2, true);
+        });
+        assert_eq!(cause, Cause::Timer);
+        neighbour.join().unwrap();
+        world.end();
+    });
+}
+
+/// In migrate mode the greenlet runs elsewhere while its old hub fires the wheel its node was left in; it sets its
+/// alarm in the new hub's wheel, is woken there, and ends.
+#[test]
+fn model_a_greenlet_that_moved_takes_its_alarm_along() {
+    explore(|| {
+        let world = World::running();
+        world.set(&world.here, SOON);
+        world.alarm().relax(NEVER);
+        let old_hub = on_thread(&world, |world| world.fire(&world.here, SOON * 2, true));
+        world.set(&world.there, LATER);
+        let mut cause = world.park(|| world.fire(&world.there, LATER * 2, true));
+        if cause == Cause::Timer && world.there.len() == 1 {
+            // Too early, by the old hub: wait on.
+            cause = world.park(|| world.fire(&world.there, LATER * 2, true));
+        }
+        assert_eq!(cause, Cause::Timer);
+        old_hub.join().unwrap();
+        world.end();
+        assert_eq!((world.here.len(), world.there.len()), (0, 0));
+    });
+}
+
+/// As above, and the greenlet ends elsewhere while the old hub is about to put the node off.
+#[test]
+fn model_a_greenlet_ends_elsewhere_while_its_old_hub_fires() {
+    explore(|| {
+        let world = World::running();
+        world.set(&world.here, SOON);
+        world.alarm().relax(LATER);
+        let old_hub = on_thread(&world, |world| world.fire(&world.here, SOON * 2, true));
+        world.end();
+        old_hub.join().unwrap();
+        assert_eq!(world.here.len(), 0, "an ended greenlet stands in the wheel");
+    });
+}
+
+/// It waits for its start time: its spawner puts it into the wheel, and the timer and a killer who found it in the
+/// registry race for its push; whoever gets it runs it to its end.
+#[test]
+fn model_a_start_time_against_a_kill() {
+    explore_within(2, || {
+        let world = World::new(State::placed());
+        let hub = on_thread(&world, |world| world.fire(&world.here, SOON * 2, true));
+        let killer = on_thread(&world, |world| {
+            if world.header.state.kill() == Kill::Place {
+                world.push();
+            }
+        });
+        let spawner = on_thread(&world, |world| {
+            if !world.here.start_at(world.header.as_ptr(), SOON) {
+                world.push();
+            }
+        });
+        world.wait_for_push(|| world.fire(&world.here, SOON * 2, true));
+        assert!(world.header.state.arrive() && world.header.state.claim());
+        // Only then is the header the runner's to end: a killer and a spawner hold references of their own.
+        killer.join().unwrap();
+        spawner.join().unwrap();
+        world.end();
+        hub.join().unwrap();
+        assert_eq!(world.here.len(), 0, "an ended greenlet stands in the wheel");
+    });
+}

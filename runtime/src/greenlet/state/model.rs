@@ -312,7 +312,8 @@ fn model_one_starts_it_and_sees_a_kill_that_came_before() {
 #[test]
 fn model_of_a_start_time_and_a_kill_one_places_it() {
     explore(|| {
-        let world = World::of(State::later());
+        let world = World::of(State::placed());
+        assert!(world.state.defer());
         let timer = on_thread(&world, |world| {
             let came = world.state.time_came();
             if came {

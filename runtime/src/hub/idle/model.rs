@@ -95,7 +95,8 @@ impl World {
     }
 
     fn leave_watch(&self, me: usize) {
-        if let Some(next) = self.watch.leave(me, || self.work_anywhere(me)) {
+        let has_inbox = || self.hubs[me].inbox.load(Ordering::Relaxed) != 0;
+        if let Some(next) = self.watch.leave(me, || self.work_anywhere(me) || has_inbox()) {
             self.rouse(next);
         }
     }
@@ -144,7 +145,7 @@ impl World {
     fn run(&self, me: usize) {
         let mut watching = false;
         loop {
-            while take_one(&self.hubs[me].inbox) || take_one(&self.hubs[me].queue) {
+            while self.next_entry(me) {
                 if std::mem::take(&mut watching) {
                     self.leave_watch(me);
                 }
@@ -158,6 +159,14 @@ impl World {
         if watching {
             self.leave_watch(me);
         }
+    }
+
+    /// As `Hub::next_entry`: what has come in goes to the queue, which tells the others, and then one is run.
+    fn next_entry(&self, me: usize) -> bool {
+        while take_one(&self.hubs[me].inbox) {
+            self.spawn_here(me);
+        }
+        take_one(&self.hubs[me].queue)
     }
 
     /// As `Hub::idle`, with a thief that takes whatever it sees, all at once.
