@@ -109,7 +109,8 @@ where
 /// When a greenlet starts that is to start after `delay`.
 pub(crate) fn later(delay: Duration) -> u64 {
     use crate::timer::clock;
-    // `NEVER` means "no alarm"; a time that cannot be told apart from it is centuries away.
+    // `NEVER` means "no alarm", and what has none would not be taken out of its wheel again; a time that cannot be told
+    // apart from it, whether the clock or only its count is exceeded, is centuries away.
     clock::deadline(delay).map_or(clock::NEVER, clock::nanos).min(clock::NEVER - 1)
 }
 

@@ -181,6 +181,7 @@ impl Timers {
     /// cannot be killed, started and ended before it stands in the wheel; both under the lock, it cannot fire in
     /// between.
     pub(crate) fn start_at(&self, header: NonNull<Header>, at: u64) -> bool {
+        debug_assert_ne!(at, NEVER, "an alarm armed at NEVER counts as in no wheel");
         // SAFETY: the caller holds a reference.
         let alarm = &unsafe { header.as_ref() }.alarm;
         let mut wheel = self.wheel.lock();
