@@ -47,7 +47,7 @@ fn permits(free: usize) -> Arc<Mutex<Permits>> {
 /// Whoever gives up leaves the permit to be found; whoever is handed it keeps it.
 #[test]
 fn model_list_cancel_against_hand_over() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let lock = permits(0);
         let waiter = {
             let lock = Arc::clone(&lock);
