@@ -42,6 +42,7 @@ fn goal(row: &Row) -> String {
     let (sign, limit) = match goal {
         Goal::AtMost(limit) => ("<=", limit),
         Goal::AtLeast(limit) => (">=", limit),
+        Goal::NeverBelow(limit) => ("each >=", limit),
     };
     let limit = if row.operations.is_some() { format!("{limit} ns") } else { value(row.unit, limit) };
     format!("{sign} {limit} {}", if row.meets(goal) { "met" } else { "MISSED" })

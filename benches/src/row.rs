@@ -23,6 +23,8 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// It is at least this.
     AtLeast(f64),
+    /// Every single reading is at least this.
+    NeverBelow(f64),
 }
 
 /// One line.
@@ -85,6 +87,7 @@ impl Row {
         match goal {
             Goal::AtMost(limit) => value <= limit,
             Goal::AtLeast(limit) => value >= limit,
+            Goal::NeverBelow(limit) => self.least() >= limit,
         }
     }
 }

@@ -84,7 +84,8 @@ mod names {
     pub use crate::greenlet::block_on::block_on;
     pub use crate::greenlet::builder::Builder;
     pub use crate::greenlet::handle::{Greenlet, GreenletId, current};
-    pub use crate::greenlet::join::{JoinError, JoinHandle, join_all};
+    pub use crate::greenlet::join::{JoinHandle, join_all};
+    pub use crate::greenlet::join_error::JoinError;
     pub use crate::greenlet::kill::kill_all;
     pub use crate::greenlet::link::LinkId;
     pub use crate::greenlet::local::LocalKey;

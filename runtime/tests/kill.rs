@@ -52,16 +52,17 @@ fn a_greenlet_is_killed_in_every_kind_of_wait() {
 #[test]
 fn a_greenlet_is_killed_while_it_joins_a_child_it_claimed() {
     inside(|| {
-        let child = Arc::new(AtomicBool::new(false));
-        let ran = child.clone();
+        let release = Arc::new(AtomicBool::new(false));
+        let released = release.clone();
         killed_in(move || {
             let child = greenhub::spawn(move || {
-                ran.store(true, SeqCst);
-                greenhub::sleep(Duration::from_millis(10));
+                while !released.load(SeqCst) {
+                    greenhub::sleep(Duration::from_micros(200));
+                }
             });
             drop(child.join());
         });
-        assert!(child.load(SeqCst));
+        release.store(true, SeqCst);
     });
 }
 
@@ -90,15 +91,15 @@ fn a_greenlet_is_killed_in_network_waits() {
 #[test]
 fn a_greenlet_is_killed_in_unblock_and_its_job_is_abandoned() {
     inside(|| {
-        let ended = Arc::new(AtomicBool::new(false));
-        let flag = ended.clone();
+        let (captured, seen) = Witness::new();
         killed_in(move || {
             greenhub::unblock(move || {
+                let _captured = captured;
                 std::thread::sleep(Duration::from_millis(20));
-                flag.store(true, SeqCst);
             });
+            greenhub::park();
         });
-        common::eventually("the abandoned job ends", || ended.load(SeqCst));
+        common::eventually("the abandoned job is gone, run or not", || seen.drops() == 1);
     });
 }
 
@@ -234,11 +235,14 @@ fn killing_oneself_unwinds_at_once() {
 fn a_kill_inside_shield_is_kept_until_after_it() {
     inside(|| {
         let stage = Arc::new(AtomicUsize::new(0));
-        let seen = stage.clone();
+        let killed = Arc::new(AtomicBool::new(false));
+        let (seen, flag) = (stage.clone(), killed.clone());
         let handle = greenhub::spawn(move || {
             greenhub::shield(|| {
                 seen.store(1, SeqCst);
-                greenhub::sleep(Duration::from_millis(6));
+                while !flag.load(SeqCst) {
+                    greenhub::sleep(Duration::from_millis(1));
+                }
                 greenhub::yield_now();
                 greenhub::shield(|| greenhub::sleep(Duration::from_millis(1)));
                 greenhub::spawn(|| greenhub::yield_now()).join().unwrap();
@@ -248,9 +252,9 @@ fn a_kill_inside_shield_is_kept_until_after_it() {
             greenhub::yield_now();
             seen.store(4, SeqCst);
         });
-        greenhub::sleep(Duration::from_millis(2));
-        assert_eq!(stage.load(SeqCst), 1);
+        common::eventually("it is in its shield", || stage.load(SeqCst) == 1);
         handle.kill();
+        killed.store(true, SeqCst);
         assert!(handle.join().unwrap_err().is_killed());
         assert_eq!(stage.load(SeqCst), 3);
     });
@@ -287,11 +291,10 @@ fn a_kill_while_unwinding_is_kept_and_the_destructors_run_to_their_end() {
     inside(|| {
         let steps = Arc::new(AtomicUsize::new(0));
         let slow = [Slow(steps.clone()), Slow(steps.clone())];
-        let handle = greenhub::spawn(move || {
+        let handle = common::spawn_begun(move || {
             let _slow = slow;
             greenhub::park();
         });
-        greenhub::yield_now();
         handle.kill();
         common::eventually("it unwinds", || steps.load(SeqCst) > 0);
         handle.kill();
@@ -304,14 +307,13 @@ fn a_kill_while_unwinding_is_kept_and_the_destructors_run_to_their_end() {
 #[test]
 fn a_swallowed_kill_is_over_and_the_greenlet_goes_on() {
     inside(|| {
-        let handle = greenhub::spawn(|| {
+        let handle = common::spawn_begun(|| {
             let swallowed = catch_unwind(AssertUnwindSafe(greenhub::park));
             assert!(swallowed.is_err());
             greenhub::sleep(Duration::from_millis(1));
             greenhub::yield_now();
             "still here"
         });
-        greenhub::yield_now();
         handle.kill();
         assert_eq!(handle.join().unwrap(), "still here");
     });
@@ -322,7 +324,7 @@ fn after_a_swallowed_kill_a_second_one_works() {
     inside(|| {
         let caught = Arc::new(AtomicUsize::new(0));
         let count = caught.clone();
-        let handle = greenhub::spawn(move || {
+        let handle = common::spawn_begun(move || {
             for _ in 0..2 {
                 assert!(catch_unwind(AssertUnwindSafe(greenhub::park)).is_err());
                 count.fetch_add(1, SeqCst);
@@ -331,16 +333,7 @@ fn after_a_swallowed_kill_a_second_one_works() {
         });
         for n in 1..=2 {
             handle.kill();
-            common::eventually("it swallows", || {
-                if caught.load(SeqCst) < n {
-                    // An unstarted one would never run at all.
-                    greenhub::yield_now();
-                }
-                caught.load(SeqCst) == n || handle.is_finished()
-            });
-            if handle.is_finished() {
-                return assert!(handle.join().unwrap_err().is_killed());
-            }
+            common::eventually("it swallows", || caught.load(SeqCst) == n);
         }
         handle.kill();
         assert!(handle.join().unwrap_err().is_killed());
@@ -513,14 +506,12 @@ fn a_destructor_of_a_killed_greenlet_may_spawn_join_and_catch() {
     inside(|| {
         let result = Arc::new(AtomicUsize::new(0));
         let busy = Busy(result.clone());
-        let handle = greenhub::spawn(move || {
+        let handle = common::spawn_begun(move || {
             let _busy = busy;
             greenhub::park();
         });
-        greenhub::yield_now();
         handle.kill();
         assert!(handle.join().unwrap_err().is_killed());
-        assert!([0, 10].contains(&result.load(SeqCst)));
-        common::eventually("its destructor has run", || result.load(SeqCst) == 10);
+        assert_eq!(result.load(SeqCst), 10);
     });
 }

@@ -73,6 +73,18 @@ fn std_sleep_is_reported_as_sleep_with_name_and_place() {
 }
 
 #[test]
+fn a_hub_that_gets_stuck_after_a_long_rest_is_reported() {
+    let (runtime, reports) = reporting(2);
+    // All hubs sleep, and so does the monitor: the hub that gets up must wake it.
+    runtime.run(|| greenhub::sleep(Duration::from_millis(700)));
+    std::thread::sleep(Duration::from_millis(700));
+    let start = Instant::now();
+    runtime.run(|| std::thread::sleep(Duration::from_millis(600)));
+    let report = reports.recv_timeout(PATIENCE).unwrap();
+    assert!(report.blocked_for <= start.elapsed(), "the rest before it was counted in: {report}");
+}
+
+#[test]
 fn a_std_mutex_is_reported_as_a_lock() {
     let lock = Mutex::new(());
     let report = std::thread::scope(|threads| {

@@ -178,14 +178,18 @@ fn a_kill_is_delivered_to_a_greenlet_whose_neighbour_unwinds() {
     on(&[common::stay(1), common::roam(1)], |world| {
         quietly(|| {
             world.run(|| {
+                let go_on = Arc::new(AtomicBool::new(false));
+                let flag = go_on.clone();
                 let unwinding = greenhub::spawn(|| {
-                    struct Sleeps;
+                    struct Sleeps(Arc<AtomicBool>);
                     impl Drop for Sleeps {
                         fn drop(&mut self) {
-                            greenhub::sleep(Duration::from_millis(15));
+                            while !self.0.load(SeqCst) {
+                                greenhub::sleep(Duration::from_millis(1));
+                            }
                         }
                     }
-                    let _sleeps = Sleeps;
+                    let _sleeps = Sleeps(flag);
                     panic!("expected");
                 });
                 let victim = greenhub::spawn(greenhub::park);
@@ -193,12 +197,13 @@ fn a_kill_is_delivered_to_a_greenlet_whose_neighbour_unwinds() {
                 assert!(!unwinding.is_finished());
                 assert!(!greenhub::panicking());
                 victim.kill();
+                assert!(victim.join_timeout(Duration::from_secs(10)), "the kill waits for the neighbour");
                 assert!(victim.join().unwrap_err().is_killed());
-                assert!(!unwinding.is_finished(), "the kill waited for the neighbour");
                 let ended =
-                    greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(60)));
-                assert!(ended.is_err());
-                assert!(!unwinding.is_finished(), "the timeout waited for the neighbour");
+                    greenhub::timeout(Duration::from_millis(2), || greenhub::sleep(Duration::from_secs(10)));
+                assert!(ended.is_err(), "the timeout waits for the neighbour");
+                assert!(!unwinding.is_finished());
+                go_on.store(true, SeqCst);
                 assert!(unwinding.join().is_err());
             });
         });

@@ -226,7 +226,7 @@ fn many_threads_unpark_one_greenlet_at_once() {
         stop.store(true, SeqCst);
         green.greenlet().unpark();
         green.join().unwrap();
-        assert!((1..=4001).contains(&wakes.load(SeqCst)));
+        assert!(wakes.load(SeqCst) <= 4001);
     });
 }
 

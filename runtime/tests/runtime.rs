@@ -93,7 +93,10 @@ fn shutdown_kills_what_is_left_and_runs_its_destructors() {
         common::settle();
         assert!(runtime.shutdown_timeout(SECONDS), "on {place:?}");
         assert_eq!(seen.drops(), 401);
-        handles.into_iter().for_each(|handle| assert!(handle.join().unwrap_err().is_killed()));
+        for (n, handle) in handles.into_iter().enumerate() {
+            // Who joins a child that was killed first may return before its own kill comes.
+            assert!(handle.join().map_or_else(|error| error.is_killed(), |()| n % 5 == 3));
+        }
         assert!(unstarted.join().unwrap_err().is_killed());
         left::expect_as_before(&before, place);
     }
@@ -131,15 +134,17 @@ fn shutdown_asks_again_who_swallowed_the_first_kill() {
     for place in ALL {
         let runtime = place.builder().build().unwrap();
         let swallowed = Arc::new(AtomicUsize::new(0));
-        let count = swallowed.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let (count, began) = (swallowed.clone(), begun.clone());
         drop(runtime.spawn(move || {
+            began.store(true, SeqCst);
             for _ in 0..3 {
                 assert!(catch_unwind(AssertUnwindSafe(greenhub::park)).is_err());
                 count.fetch_add(1, SeqCst);
             }
             greenhub::park();
         }));
-        common::settle();
+        common::eventually("it began", || begun.load(SeqCst));
         assert!(runtime.shutdown_timeout(SECONDS));
         assert_eq!(swallowed.load(SeqCst), 3);
     }
@@ -239,24 +244,37 @@ fn threads_that_spawn_while_the_runtime_ends_get_a_result_or_a_kill() {
 }
 
 #[test]
-fn a_runtime_cannot_be_shut_down_from_within() {
+fn a_runtime_that_is_shut_down_from_within_says_why_not_and_ends_in_the_background() {
     let _alone = common::alone();
-    let runtime = Arc::new(stay(2).builder().build().unwrap());
-    let inside = runtime.clone();
-    let (ended, _) = common::quietly(|| {
-        runtime.spawn(move || {
-            while Arc::strong_count(&inside) > 1 {
-                greenhub::sleep(Duration::from_micros(100));
-            }
-            let runtime = Arc::into_inner(inside).unwrap();
-            let caught = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_timeout(SECONDS)));
-            let text = *caught.unwrap_err().downcast::<&'static str>().unwrap();
-            assert!(text.contains("own greenlets"), "{text}");
-        })
-    });
-    drop(runtime);
-    // The runtime was dropped inside, which panics: what the handle gives is that panic, or the message above.
-    drop(ended.join());
+    for place in ALL {
+        for by_drop in [false, true] {
+            let before = left::Resources::now();
+            let runtime = Arc::new(place.builder().build().unwrap());
+            let inside = runtime.clone();
+            let refused = Arc::new(AtomicBool::new(false));
+            let flag = refused.clone();
+            let greenlet = runtime.spawn(move || {
+                while Arc::strong_count(&inside) > 1 {
+                    greenhub::sleep(Duration::from_micros(100));
+                }
+                let runtime = Arc::into_inner(inside).unwrap();
+                if by_drop {
+                    drop(runtime);
+                } else {
+                    let caught = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_timeout(SECONDS)));
+                    let text = *caught.unwrap_err().downcast::<&'static str>().unwrap();
+                    flag.store(text.contains("own greenlets"), SeqCst);
+                }
+                greenhub::park();
+            });
+            common::quietly(|| {
+                drop(runtime);
+                assert!(greenlet.join().unwrap_err().is_killed());
+            });
+            assert!(refused.load(SeqCst) || by_drop);
+            left::expect_as_before(&before, place);
+        }
+    }
 }
 
 #[test]
@@ -405,7 +423,7 @@ fn a_wrong_variable_is_a_clear_error() {
         assert!(!output.status.success());
         let text = child::text(&output.stderr);
         assert!(text.contains("the default runtime does not start"), "with {wrong:?}: {text}");
-        assert!(text.contains("GREENHUB_HUBS") || text.contains("4096"), "with {wrong:?}: {text}");
+        assert!(text.contains("GREENHUB_HUBS"), "with {wrong:?}: {text}");
     }
 }
 
@@ -435,26 +453,6 @@ fn an_exhausted_limit_is_an_error_and_leaves_nothing() {
         left::expect_as_before(&before, stay(500));
         let runtime = Builder::new().hubs(2).build().unwrap();
         assert_eq!(runtime.run(|| greenhub::spawn(|| 4).join().unwrap()), 4);
-        return;
-    }
-    child::succeed(NAME, |_| {});
-}
-
-#[test]
-fn too_few_threads_are_an_error_and_leave_nothing() {
-    const NAME: &str = "too_few_threads_are_an_error_and_leave_nothing";
-    if child::is_child(NAME) {
-        let _alone = common::alone();
-        let before = left::Resources::now();
-        // Address space for some threads and their stacks, not for 4000.
-        let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
-        // SAFETY: lowers a limit of this process, a child made for it.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
-        match Builder::new().hubs(4000).stack_size(16 << 10).build() {
-            Ok(runtime) => assert!(runtime.shutdown_timeout(SECONDS)),
-            Err(error) => assert!(error.to_string().len() > 10, "{error}"),
-        }
-        left::expect_as_before(&before, stay(4000));
         return;
     }
     child::succeed(NAME, |_| {});

@@ -214,8 +214,9 @@ fn a_scope_that_panics_while_its_children_are_parked_on_the_same_hub_ends() {
 fn a_greenlet_killed_at_its_scope_s_end_kills_its_children_and_waits_for_them() {
     inside(|| {
         let unwound = Arc::new(AtomicUsize::new(0));
+        let begun = Arc::new(AtomicUsize::new(0));
         let (outlived, ended_before) = (Arc::new(AtomicBool::new(true)), unwound.clone());
-        let flag = outlived.clone();
+        let (flag, count) = (outlived.clone(), begun.clone());
         let parent = greenhub::spawn(move || {
             struct SlowEnd<'a>(&'a AtomicUsize);
             impl Drop for SlowEnd<'_> {
@@ -236,12 +237,13 @@ fn a_greenlet_killed_at_its_scope_s_end_kills_its_children_and_waits_for_them() 
                 for _ in 0..4 {
                     s.spawn(|| {
                         let _slow = SlowEnd(lent);
+                        count.fetch_add(1, SeqCst);
                         greenhub::park();
                     });
                 }
             });
         });
-        greenhub::sleep(Duration::from_millis(2));
+        common::eventually("all children began", || begun.load(SeqCst) == 4);
         parent.kill();
         assert!(parent.join().unwrap_err().is_killed());
         assert_eq!(unwound.load(SeqCst), 4);
@@ -292,7 +294,7 @@ fn a_killed_greenlet_inside_a_scope_s_body_waits_for_the_children_before_it_unwi
     inside(|| {
         let ended = Arc::new(AtomicUsize::new(0));
         let count = ended.clone();
-        let parent = greenhub::spawn(move || {
+        let parent = common::spawn_begun(move || {
             let lent = &*count;
             greenhub::scope(|s| {
                 for _ in 0..3 {
@@ -301,10 +303,10 @@ fn a_killed_greenlet_inside_a_scope_s_body_waits_for_the_children_before_it_unwi
                         lent.fetch_add(1, SeqCst);
                     });
                 }
+                greenhub::shield(greenhub::yield_now);
                 greenhub::park();
             });
         });
-        greenhub::sleep(Duration::from_millis(1));
         parent.kill();
         assert!(parent.join().unwrap_err().is_killed());
         assert_eq!(ended.load(SeqCst), 3);
@@ -315,18 +317,20 @@ fn a_killed_greenlet_inside_a_scope_s_body_waits_for_the_children_before_it_unwi
 fn a_child_that_swallows_its_kill_is_waited_for_all_the_same() {
     inside(|| {
         let went_on = Arc::new(AtomicBool::new(false));
-        let flag = went_on.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let (flag, began) = (went_on.clone(), begun.clone());
         let parent = greenhub::spawn(move || {
             let lent = &*flag;
             greenhub::scope(|s| {
                 s.spawn(|| {
+                    began.store(true, SeqCst);
                     drop(catch_unwind(AssertUnwindSafe(greenhub::park)));
                     greenhub::sleep(Duration::from_millis(4));
                     lent.store(true, SeqCst);
                 });
             });
         });
-        greenhub::sleep(Duration::from_millis(2));
+        common::eventually("the child began", || begun.load(SeqCst));
         parent.kill();
         assert!(parent.join().unwrap_err().is_killed());
         assert!(went_on.load(SeqCst));
@@ -382,7 +386,8 @@ fn run_never_returns_while_what_it_was_lent_is_in_use() {
     inside(|| {
         // `run` inside a greenlet that is killed: its greenlet is killed too, and waited for.
         let ended = Arc::new(AtomicUsize::new(0));
-        let count = ended.clone();
+        let begun = Arc::new(AtomicBool::new(false));
+        let (count, began) = (ended.clone(), begun.clone());
         let parent = greenhub::spawn(move || {
             let lent = &*count;
             greenhub::run(|| {
@@ -394,10 +399,11 @@ fn run_never_returns_while_what_it_was_lent_is_in_use() {
                     }
                 }
                 let _slow = Slow(lent);
+                began.store(true, SeqCst);
                 greenhub::park();
             });
         });
-        greenhub::sleep(Duration::from_millis(2));
+        common::eventually("it began", || begun.load(SeqCst));
         parent.kill();
         assert!(parent.join().unwrap_err().is_killed());
         assert_eq!(ended.load(SeqCst), 1);

@@ -15,9 +15,8 @@ use std::time::Duration;
 
 const SLEEPERS: usize = 100;
 
-fn beside(setting: &Setting, name: &str, step: fn()) -> io::Result<Vec<Row>> {
+fn beside(setting: &Setting, name: &str, rounds: usize, step: fn()) -> io::Result<Vec<Row>> {
     let runtime = setting.runtime()?;
-    let rounds = setting.samples * setting.size(40, 1);
     let late = runtime.run(|| {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
@@ -47,8 +46,8 @@ pub(super) const WORKLOAD: Workload = Workload {
     watches: "lateness of 100 sleepers beside one that yields all the time, and one that computes for 20 ms",
     scope: Scope::Everywhere,
     measure: |setting| {
-        let mut rows = beside(setting, "yielding", greenhub::yield_now)?;
-        rows.extend(beside(setting, "computing", || {
+        let mut rows = beside(setting, "yielding", setting.size(100, 1), greenhub::yield_now)?;
+        rows.extend(beside(setting, "computing", setting.size(5, 1), || {
             compute(Duration::from_millis(20));
             greenhub::yield_now();
         })?);

@@ -5,7 +5,7 @@
 //! life reference.
 
 use super::header::{Header, Outcome};
-use super::join::JoinError;
+use super::join_error::JoinError;
 use super::kill::Killed;
 use super::switch::Suspender;
 use std::any::Any;

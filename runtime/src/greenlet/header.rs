@@ -8,8 +8,10 @@
 //! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
 //!   last reference, which may go anywhere, while a result need not be `Send`.
 
-use super::join::{JoinError, JoinList};
+use super::join::JoinList;
+use super::join_error::JoinError;
 use super::local::Locals;
+use super::memory;
 use super::state::State;
 use super::switch::{Context, Suspender};
 use super::timeout::Masks;
@@ -18,11 +20,11 @@ use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
 use crate::wait::Waiter;
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// The closure's outcome as the runtime moves it about.
@@ -48,8 +50,6 @@ pub(crate) struct Header {
     pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
     extra: Option<Box<Extra>>,
-    /// Made with the first link.
-    pub(crate) links: OnceLock<Box<super::link::Links>>,
 }
 
 /// How a greenlet may move.
@@ -163,7 +163,8 @@ impl Ref {
     where
         F: FnOnce() -> T,
     {
-        let task = Box::new(Task::<F, T> {
+        let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
+        let value = Task::<F, T> {
             base: WithResult {
                 header: Header {
                     state: birth.state,
@@ -192,13 +193,14 @@ impl Ref {
                     registry_slot: Cell::new(None),
                     waiting: WaitReport::default(),
                     extra: birth.extra,
-                    links: OnceLock::new(),
                 },
                 result: UnsafeCell::new(None),
             },
             closure: UnsafeCell::new(Some(closure)),
-        });
-        Ref(NonNull::from(Box::leak(task)).cast())
+        };
+        // SAFETY: the block is fresh, and large and aligned enough for the value.
+        unsafe { task.write(value) };
+        Ref(task.cast())
     }
 
     /// Takes over a reference that was given away with [`Ref::into_raw`].
@@ -376,6 +378,8 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `create`, and nobody refers to it any more.
-    drop(unsafe { Box::from_raw(header.cast::<Task<F, T>>().as_ptr()) });
+    // SAFETY: nobody refers to it any more.
+    unsafe { header.cast::<Task<F, T>>().drop_in_place() };
+    // SAFETY: taken with this layout in `create`.
+    unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }

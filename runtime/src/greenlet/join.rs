@@ -1,14 +1,15 @@
 //! Joining: how somebody waits for a greenlet's end and takes what it left.
 
 use super::current;
-use super::handle::{Describe, Greenlet};
+use super::handle::Greenlet;
 use super::header::{Header, Ref, take_result};
+use super::join_error::JoinError;
+use super::link::Link;
 use super::state::Phase;
 use crate::hub::queue::Entry;
 use crate::timer::clock;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use parking_lot::Mutex;
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -172,6 +173,7 @@ struct Others {
     waiters: Vec<Waiter>,
     /// Of the last poll. There is one handle to poll.
     waker: Option<Waker>,
+    links: Vec<Link>,
 }
 
 impl JoinList {
@@ -201,7 +203,26 @@ impl Joiners {
     }
 }
 
-/// Wakes whoever waits for a greenlet that has ended.
+impl JoinList {
+    /// Adds a link, unless the greenlet has ended: then it comes back.
+    pub(super) fn add_link(&self, header: &Header, link: Link) -> Option<Link> {
+        let mut list = self.0.lock();
+        if !header.state.join() {
+            return Some(link);
+        }
+        list.others.get_or_insert_default().links.push(link);
+        None
+    }
+
+    /// Takes a link back.
+    pub(super) fn remove_link(&self, is_it: impl Fn(&Link) -> bool) -> Option<Link> {
+        let mut list = self.0.lock();
+        let links = &mut list.others.as_mut()?.links;
+        links.iter().position(is_it).map(|at| links.remove(at))
+    }
+}
+
+/// Wakes whoever waits for a greenlet that has ended, and starts its links.
 pub(crate) fn wake_joiners(header: &Header) {
     let (first, others) = {
         let mut list = header.joiners.0.lock();
@@ -211,14 +232,14 @@ pub(crate) fn wake_joiners(header: &Header) {
             // SAFETY: as above.
             let wakeups: Vec<_> =
                 others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
-            (wakeups, others.waker)
+            (wakeups, others.waker, others.links)
         });
         (first, others)
     };
     if let Some(wakeup) = first {
         if header.fiber.claimed.get() { wakeup.deliver_next() } else { wakeup.deliver() }
     }
-    if let Some((wakeups, waker)) = others {
+    if let Some((wakeups, waker, links)) = others {
         wakeups.into_iter().for_each(Wakeup::deliver);
         // Somebody else's code, on the hub's stack: a panic in it must not end the hub.
         if let Some(waker) = waker
@@ -226,6 +247,7 @@ pub(crate) fn wake_joiners(header: &Header) {
         {
             super::on_error::report(header, payload);
         }
+        links.into_iter().for_each(|link| link.run(header));
     }
 }
 
@@ -330,98 +352,3 @@ unsafe fn running_id(header: *const ()) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { (*header.cast::<Header>()).id }
 }
-
-/// Why a greenlet left no result.
-pub struct JoinError {
-    cause: Cause,
-    /// Who: as messages name it.
-    who: Box<str>,
-}
-
-enum Cause {
-    Panic(Box<dyn Any + Send>),
-    Killed,
-    NoStack(Box<str>),
-}
-
-impl JoinError {
-    pub(crate) fn killed(header: &Header) -> Self {
-        Self { cause: Cause::Killed, who: Describe(header).to_string().into() }
-    }
-
-    pub(crate) fn no_stack(header: &Header, why: &dyn fmt::Display) -> Self {
-        Self { cause: Cause::NoStack(why.to_string().into()), who: Describe(header).to_string().into() }
-    }
-
-    pub(crate) fn from_unwinding(header: &Header, payload: Box<dyn Any + Send>) -> Self {
-        if super::finish::is_kill(&*payload) {
-            Self::killed(header)
-        } else {
-            Self { cause: Cause::Panic(payload), who: Describe(header).to_string().into() }
-        }
-    }
-
-    /// Whether the greenlet panicked.
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        matches!(self.cause, Cause::Panic(_))
-    }
-
-    /// Whether it was killed.
-    #[must_use]
-    pub fn is_killed(&self) -> bool {
-        matches!(self.cause, Cause::Killed)
-    }
-
-    /// The panic's payload, for [`resume_unwind`](crate::resume_unwind) or a look.
-    ///
-    /// # Panics
-    ///
-    /// If the greenlet did not panic.
-    #[must_use]
-    pub fn into_panic(self) -> Box<dyn Any + Send> {
-        match self.try_into_panic() {
-            Ok(payload) => payload,
-            Err(error) => panic!("`into_panic` on an error that is no panic: {error}"),
-        }
-    }
-
-    /// The panic's payload, or the error itself if the greenlet did not panic.
-    ///
-    /// # Errors
-    ///
-    /// The error itself, if it is no panic.
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
-        match self.cause {
-            Cause::Panic(payload) => Ok(payload),
-            cause => Err(Self { cause, who: self.who }),
-        }
-    }
-}
-
-/// The message of a panic's payload.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a payload that is no string")
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Cause::Panic(payload) => write!(f, "{} panicked: {}", self.who, message(&**payload)),
-            Cause::Killed => write!(f, "{} was killed", self.who),
-            Cause::NoStack(why) => write!(f, "{} could not be given a stack: {why}", self.who),
-        }
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinError({self})")
-    }
-}
-
-impl std::error::Error for JoinError {}

@@ -2,17 +2,24 @@
 
 use super::handle::Greenlet;
 use super::header::Header;
-use parking_lot::Mutex;
-
-type Call = Box<dyn FnOnce(&Greenlet) + Send>;
 
 /// Names one link, so that it can be taken back with [`Greenlet::unlink`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct LinkId(u64);
 
-/// The links of one greenlet, in the order they were made.
-#[derive(Default)]
-pub(crate) struct Links(Mutex<Vec<(LinkId, Call)>>);
+/// One link, kept in the greenlet's join list.
+pub(crate) struct Link {
+    id: LinkId,
+    call: Box<dyn FnOnce(&Greenlet) + Send>,
+}
+
+impl Link {
+    /// Runs it, in a greenlet of its own.
+    pub(super) fn run(self, header: &Header) {
+        let greenlet = Greenlet::of(header);
+        drop(super::spawn::spawn(move || (self.call)(&greenlet)));
+    }
+}
 
 impl Greenlet {
     /// Runs `f` in a new greenlet once this one has ended; at once if it has. Links run in the order they were made.
@@ -29,40 +36,16 @@ impl Greenlet {
     /// ```
     pub fn link(&self, f: impl FnOnce(&Greenlet) + Send + 'static) -> LinkId {
         let id = LinkId(crate::ids::next());
-        let Some(header) = self.header() else { return id };
-        let mut call: Option<Call> = Some(Box::new(f));
+        if let Some(header) = self.header()
+            && let Some(link) = header.joiners.add_link(header, Link { id, call: Box::new(f) })
         {
-            let mut links = header.links.get_or_init(Box::default).0.lock();
-            if header.state.join() {
-                links.extend(call.take().map(|call| (id, call)));
-            }
-        }
-        if let Some(call) = call {
-            run(self.clone(), call);
+            link.run(header);
         }
         id
     }
 
     /// Takes a link back. `false` if it has run, or is not this greenlet's.
     pub fn unlink(&self, id: LinkId) -> bool {
-        let Some(links) = self.header().and_then(|header| header.links.get()) else { return false };
-        let found = {
-            let mut links = links.0.lock();
-            links.iter().position(|(each, _)| *each == id).map(|at| links.remove(at))
-        };
-        found.is_some()
+        self.header().is_some_and(|header| header.joiners.remove_link(|link| link.id == id).is_some())
     }
-}
-
-/// Starts the links of a greenlet that has ended.
-pub(crate) fn run_all(header: &Header) {
-    let Some(links) = header.links.get() else { return };
-    let calls = std::mem::take(&mut *links.0.lock());
-    for (_, call) in calls {
-        run(Greenlet::of(header), call);
-    }
-}
-
-fn run(greenlet: Greenlet, call: Call) {
-    drop(super::spawn::spawn(move || call(&greenlet)));
 }

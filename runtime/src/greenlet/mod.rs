@@ -21,11 +21,15 @@ pub(crate) mod header;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod join;
 #[cfg(not(greenhub_loom))]
+pub(crate) mod join_error;
+#[cfg(not(greenhub_loom))]
 pub(crate) mod kill;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod link;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod local;
+#[cfg(not(greenhub_loom))]
+pub(crate) mod memory;
 #[cfg(not(greenhub_loom))]
 pub(crate) mod on_error;
 #[cfg(not(greenhub_loom))]

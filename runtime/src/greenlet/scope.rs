@@ -3,7 +3,8 @@
 use super::current;
 use super::handle::Greenlet;
 use super::header::{Kind, Ref};
-use super::join::{JoinError, JoinHandle};
+use super::join::JoinHandle;
+use super::join_error::JoinError;
 use super::spawn::{Order, spawn_with};
 use super::unwind;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};

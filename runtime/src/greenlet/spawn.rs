@@ -2,7 +2,8 @@
 
 use super::current;
 use super::header::{Birth, Extra, Kind, Ref};
-use super::join::{JoinError, JoinHandle};
+use super::join::JoinHandle;
+use super::join_error::JoinError;
 use super::state::State;
 use crate::runtime::Shared;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};

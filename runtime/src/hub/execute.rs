@@ -4,8 +4,8 @@ use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Kind, Ref};
-use crate::greenlet::join::{JoinError, hand_back, wake_joiners};
-use crate::greenlet::link;
+use crate::greenlet::join::{hand_back, wake_joiners};
+use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Phase};
 use crate::greenlet::switch::{After, Context};
@@ -17,7 +17,9 @@ use std::sync::atomic::Ordering;
 
 impl Hub {
     /// Runs what an entry stands for, until it suspends or ends.
-    #[inline]
+    ///
+    /// Inlined into the hub's loop, down to the switch: see `park::switch` for why.
+    #[inline(always)]
     pub(super) fn execute(&self, entry: Entry) {
         let greenlet = entry.header();
         if entry.is_start() {
@@ -45,6 +47,7 @@ impl Hub {
     }
 
     /// Gives a claimed greenlet a stack. `false`: there is none just now; it waits for one, or has failed.
+    #[inline(never)]
     fn begin(&self, greenlet: NonNull<Header>) -> bool {
         // SAFETY: claimed by us, so alive and ours.
         let header = unsafe { greenlet.as_ref() };
@@ -74,7 +77,7 @@ impl Hub {
     }
 
     /// Switches to a greenlet and back, and does what it asked for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resume(&self, greenlet: NonNull<Header>) {
         // SAFETY: we hold its right to run, so it is alive.
         let header = unsafe { greenlet.as_ref() };
@@ -126,7 +129,7 @@ impl Hub {
     }
 
     /// A greenlet has ended: everything that is left of it goes.
-    #[inline]
+    #[inline(never)]
     fn finish(&self, greenlet: NonNull<Header>) {
         fork::end_child(self.runtime.generation);
         // SAFETY: the life reference is ours to give up.
@@ -153,7 +156,6 @@ impl Hub {
         unsafe { registry::remove(header, &shared.registry) };
         if header.fiber.joined.get() {
             wake_joiners(header);
-            link::run_all(header);
         }
         hand_back(header);
         if let Some(scope) = header.scope() {
@@ -180,7 +182,6 @@ impl Hub {
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
-            self.shared().counters.stackless.add(1);
         } else {
             self.fail(greenlet, why);
         }
@@ -222,7 +223,6 @@ impl Hub {
                 return;
             }
             self.stackless.borrow_mut().pop_front();
-            self.shared().counters.stackless.sub(1);
             match given {
                 Ok(()) => self.push_ready(Entry::resume(greenlet)),
                 Err(why) => self.fail(greenlet, &why),

@@ -49,8 +49,6 @@ pub(crate) struct Counters {
     pub(crate) moved_away: AtomicU64,
     /// Started greenlets that wait for I/O or time: the load that placement goes by.
     pub(crate) waiting_outside: Counter,
-    /// Claimed greenlets that wait for a stack.
-    pub(crate) stackless: Counter,
 }
 
 impl Counters {

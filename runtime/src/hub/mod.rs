@@ -18,6 +18,7 @@ pub(crate) mod steal;
 pub(crate) mod turn;
 
 use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
 use crate::ids::Supply;
 use crate::reactor::Reactor;
@@ -72,6 +73,8 @@ pub(crate) struct Hub {
     pace: turn::Pace,
     views: RefCell<Vec<steal::View>>,
     ids: Supply,
+    /// Memory of greenlets that ended here, for the next.
+    pub(crate) blocks: Blocks,
     random: Cell<u64>,
 }
 
@@ -94,6 +97,7 @@ impl Hub {
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
             ids: Supply::default(),
+            blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
             runtime,
         }

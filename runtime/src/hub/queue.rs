@@ -64,11 +64,18 @@ pub(crate) struct Queue {
     turn: Cell<u32>,
     /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
     stale: Cell<usize>,
+    /// Migrate mode: started greenlets lie in the deque too.
+    mixed: bool,
+    /// Then: no fewer than the unstarted ones among them.
+    unstarted_at_most: Cell<usize>,
 }
 
 impl Queue {
-    pub(crate) fn new() -> Self {
+    /// Empty queues. `mixed`: started greenlets may be taken too, so they come to the deque.
+    pub(crate) fn new(mixed: bool) -> Self {
         Self {
+            mixed,
+            unstarted_at_most: Cell::new(0),
             ring: UnsafeCell::new(VecDeque::with_capacity(256)),
             deque: Worker::new_fifo(),
             pushed: Cell::new(0),
@@ -101,18 +108,81 @@ impl Queue {
     /// A greenlet that any hub may take. Gives the length of the queue it went to.
     #[inline]
     pub(crate) fn push_shared(&self, entry: Entry) -> usize {
-        let length = self.deque_at_most.get();
-        if length < policy::DEQUE_LIMIT && self.overflow_at_most.get() == 0 || !entry.is_start() {
-            self.deque.push(entry);
-            self.pushed.set(self.pushed.get() + 1);
-            self.deque_at_most.set(length + 1);
-            length + 1
-        } else {
-            self.deque_at_most.set(self.deque.len());
-            self.overflow.push(entry);
-            self.overflow_at_most.set(self.overflow_at_most.get() + 1);
-            self.overflow_at_most.get()
+        if self.mixed {
+            return self.push_mixed(entry);
         }
+        if self.deque_at_most.get() < policy::DEQUE_LIMIT && self.overflow_at_most.get() == 0 {
+            self.push_deque(entry)
+        } else {
+            self.push_overflow(entry)
+        }
+    }
+
+    #[inline]
+    fn push_deque(&self, entry: Entry) -> usize {
+        self.deque.push(entry);
+        self.pushed.set(self.pushed.get() + 1);
+        let length = self.deque_at_most.get() + 1;
+        self.deque_at_most.set(length);
+        length
+    }
+
+    fn push_overflow(&self, entry: Entry) -> usize {
+        self.deque_at_most.set(self.deque.len());
+        self.overflow.push(entry);
+        self.overflow_at_most.set(self.overflow_at_most.get() + 1);
+        self.overflow_at_most.get()
+    }
+
+    /// As [`Queue::push_shared`], where the deque holds started greenlets too. While the overflow is in use it holds
+    /// *only* those, so that they can be told apart: started ones first is what bounds the stacks.
+    fn push_mixed(&self, entry: Entry) -> usize {
+        if !entry.is_start() {
+            return self.push_deque(entry);
+        }
+        if self.overflow_at_most.get() == 0 {
+            let unstarted = self.unstarted_at_most.get();
+            if unstarted < policy::DEQUE_LIMIT || !self.sort_out() {
+                self.unstarted_at_most.set(self.unstarted_at_most.get() + 1);
+                return self.push_deque(entry);
+            }
+        }
+        self.push_overflow(entry)
+    }
+
+    /// Moves the unstarted greenlets from the deque to the overflow, the newest on top. `false`: there are not so many
+    /// any more, thieves have taken them, so they stay.
+    #[cold]
+    fn sort_out(&self) -> bool {
+        let turn_round = |keep: &mut dyn FnMut(Entry) -> bool| {
+            let mut kept = 0;
+            for _ in 0..self.deque.len() {
+                let Some(entry) = self.deque.pop() else { break };
+                if keep(entry) {
+                    self.deque.push(entry);
+                    kept += 1;
+                }
+            }
+            // As in `sweep`: what is in the ring passes them this once.
+            self.pushed.set(self.pushed.get() + kept);
+        };
+        let mut unstarted = 0;
+        turn_round(&mut |entry| {
+            unstarted += usize::from(entry.is_start());
+            true
+        });
+        self.unstarted_at_most.set(unstarted);
+        if unstarted < policy::DEQUE_LIMIT / 2 {
+            return false;
+        }
+        turn_round(&mut |entry| {
+            if entry.is_start() {
+                self.push_overflow(entry);
+            }
+            !entry.is_start()
+        });
+        self.unstarted_at_most.set(0);
+        true
     }
 
     /// The next entry, if there is one.
@@ -130,10 +200,15 @@ impl Queue {
             // Started greenlets first, which bounds the stacks in use, but not to the point of starving the others.
             let turn = self.turn.get().wrapping_add(1);
             self.turn.set(turn);
-            if !turn.is_multiple_of(policy::UNSTARTED_EVERY)
-                && let Some((entry, _)) = self.ring().pop_front()
-            {
-                return Some(entry);
+            if !turn.is_multiple_of(policy::UNSTARTED_EVERY) {
+                if let Some((entry, _)) = self.ring().pop_front() {
+                    return Some(entry);
+                }
+                if self.mixed
+                    && let Some(entry) = self.pop_deque()
+                {
+                    return Some(entry);
+                }
             }
             if let Some(entry) = self.overflow.pop() {
                 self.overflow_at_most.set(self.overflow_at_most.get() - 1);
@@ -147,16 +222,23 @@ impl Queue {
             self.ring().pop_front();
             return Some(entry);
         }
-        match self.deque.pop() {
-            Some(entry) => {
-                self.deque_at_most.set(self.deque_at_most.get().saturating_sub(1));
-                Some(entry)
-            }
+        match self.pop_deque() {
+            Some(entry) => Some(entry),
             None => {
                 self.deque_at_most.set(0);
                 self.ring().pop_front().map(|(entry, _)| entry)
             }
         }
+    }
+
+    #[inline]
+    fn pop_deque(&self) -> Option<Entry> {
+        let entry = self.deque.pop()?;
+        self.deque_at_most.set(self.deque_at_most.get().saturating_sub(1));
+        if self.mixed && entry.is_start() {
+            self.unstarted_at_most.set(self.unstarted_at_most.get().saturating_sub(1));
+        }
+        Some(entry)
     }
 
     /// Whether nothing is ready here.
@@ -233,17 +315,22 @@ impl Queue {
             drop(unsafe { Ref::from_raw(entry.header()) });
             false
         };
-        // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once.
-        let mut survivors = 0;
+        // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once; so
+        // do started ones that lie among them.
+        let (mut started, mut unstarted) = (Vec::new(), Vec::new());
         for _ in 0..self.deque.len() {
             let Some(entry) = self.deque.pop() else { break };
-            if live(entry) {
-                self.deque.push(entry);
-                survivors += 1;
+            if !entry.is_start() {
+                started.push(entry);
+            } else if live(entry) {
+                unstarted.push(entry);
             }
         }
-        self.pushed.set(self.pushed.get() + survivors);
-        self.deque_at_most.set(self.deque.len());
+        let survivors = started.len() + unstarted.len();
+        self.unstarted_at_most.set(unstarted.len());
+        started.into_iter().chain(unstarted).for_each(|entry| self.deque.push(entry));
+        self.pushed.set(self.pushed.get() + survivors as u64);
+        self.deque_at_most.set(survivors);
         let mut kept = Vec::new();
         while let Some(entry) = self.overflow.pop() {
             if live(entry) {

@@ -74,6 +74,7 @@ impl Sleeper for Asleep<'_> {
     fn block(&self) {
         if self.until == NEVER {
             self.hub.stacks().trim();
+            self.hub.blocks.trim();
         }
         self.hub.block_until(self.until.min(self.hub.timers().next()));
     }
@@ -106,7 +107,7 @@ impl Hub {
     }
 
     /// What to run next.
-    #[inline]
+    #[inline(always)]
     fn next_entry(&self) -> Option<Entry> {
         let left = self.pace.turns_left.get();
         if left == 0 {
@@ -121,6 +122,11 @@ impl Hub {
             Some(entry) => Some(entry),
             None => self.queue.pop(),
         }
+    }
+
+    #[inline(never)]
+    fn execute_stolen(&self, entry: Entry) {
+        self.execute(entry);
     }
 
     fn next_is_set(&self) -> bool {
@@ -201,7 +207,7 @@ impl Hub {
                 // What came along was in no queue for a moment, in which a hub may have looked and gone to sleep.
                 self.announce_rest();
             }
-            self.execute(entry);
+            self.execute_stolen(entry);
             return false;
         }
         if watching {

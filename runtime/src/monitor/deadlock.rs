@@ -76,13 +76,9 @@ pub(super) fn find(shared: &Shared) -> Finding {
     if !is_conceivable(shared) {
         return Finding::None;
     }
-    let (mut run_is_parked, mut awake) = (false, 0);
+    let mut run_is_parked = false;
     let saved = shared.find_greenlet(|header| match header.state.load().phase() {
-        Phase::Later | Phase::Unstarted => true,
-        Phase::Awake => {
-            awake += 1;
-            false
-        }
+        Phase::Later | Phase::Unstarted | Phase::Awake => true,
         Phase::Done => false,
         Phase::Parked => match header.waits_for() {
             Some(waiting) if !waiting.outside && waiting.deadline == NEVER => {
@@ -92,9 +88,7 @@ pub(super) fn find(shared: &Shared) -> Finding {
             _ => true,
         },
     });
-    // Greenlets that wait for a stack count as awake, and no stack comes free either.
-    let stackless: u64 = shared.hubs().iter().map(|hub| hub.counters.stackless.get()).sum();
-    if saved.is_some() || !run_is_parked || awake != stackless {
+    if saved.is_some() || !run_is_parked {
         return Finding::None;
     }
     let jobs = shared.blocking.counts();
@@ -190,7 +184,7 @@ impl DeadlockReport {
         match with_id(&self.greenlets, id).and_then(|holder| holder.greenlet.header()) {
             Some(_) if id == each.greenlet.id() => f.write_str("itself"),
             Some(holder) => write!(f, "{}", Describe(holder)),
-            None => write!(f, "{id}, a plain OS thread or a greenlet that has ended or cannot get a stack"),
+            None => write!(f, "{id}, a plain OS thread or a greenlet that has ended"),
         }
     }
 }

@@ -225,24 +225,26 @@ impl Builder {
             ..StackConfig::default()
         })?;
         let id = crate::ids::next();
-        let queues: Vec<Queue> = (0..hubs).map(|_| Queue::new()).collect();
-        let mut shared_hubs = Vec::with_capacity(hubs);
-        for (index, queue) in queues.iter().enumerate() {
-            let reactor = Reactor::new().map_err(|error| {
+        let queues: Vec<Queue> = (0..hubs).map(|_| Queue::new(self.migration != Migration::Never)).collect();
+        // What can fail comes first: a mailbox once opened lives for ever, and is given back by a runtime's end only.
+        let new_reactor = |index| {
+            Reactor::new().map_err(|error| {
                 let message = format!("starting hub {index} of {hubs}: no event loop to be had: {error}");
                 io::Error::new(error.kind(), message)
-            })?;
-            shared_hubs.push(HubShared {
-                mailbox: Mailbox::open(id, index, reactor.clone()),
-                stealers: queue.stealers(),
-                reactor,
-                timers: Timers::new(),
-                counters: Counters::default(),
-                registry: Shard::new(),
-                running: AtomicU64::new(0),
-                thread: AtomicU32::new(0),
-            });
-        }
+            })
+        };
+        let reactors: Vec<Arc<Reactor>> = (0..hubs).map(new_reactor).collect::<io::Result<_>>()?;
+        let new_hub = |(index, (queue, reactor)): (usize, (&Queue, Arc<Reactor>))| HubShared {
+            mailbox: Mailbox::open(id, index, reactor.clone()),
+            stealers: queue.stealers(),
+            reactor,
+            timers: Timers::new(),
+            counters: Counters::default(),
+            registry: Shard::new(),
+            running: AtomicU64::new(0),
+            thread: AtomicU32::new(0),
+        };
+        let shared_hubs: Vec<HubShared> = queues.iter().zip(reactors).enumerate().map(new_hub).collect();
         let shared = Arc::new(Shared {
             id,
             generation: fork::generation(),
@@ -289,9 +291,9 @@ impl Builder {
             (None, Some(value)) => value
                 .to_str()
                 .and_then(|value| value.trim().parse().ok())
-                .filter(|hubs| *hubs > 0)
+                .filter(|hubs| (1..=MAX_HUBS).contains(hubs))
                 .ok_or_else(|| {
-                    invalid(format!("GREENHUB_HUBS={value:?} is no number of hubs: say 1 or more"))
+                    invalid(format!("GREENHUB_HUBS={value:?} is no number of hubs: say 1 to {MAX_HUBS}"))
                 })?,
             (None, None) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         };

@@ -2,6 +2,7 @@
 
 use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
 use crate::greenlet::kill;
+use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -44,9 +45,8 @@ impl Runtime {
             std::mem::forget(shared.clone());
             return false;
         }
-        let inside = crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == shared.id);
         assert!(
-            !inside,
+            !self.is_around_us(),
             "a runtime was shut down from one of its own greenlets, which cannot wait for itself"
         );
         let threads = std::mem::take(&mut *self.threads.lock());
@@ -112,11 +112,40 @@ impl Runtime {
     }
 }
 
+impl Runtime {
+    /// Whether the caller is one of this runtime's own greenlets.
+    fn is_around_us(&self) -> bool {
+        crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == self.shared.id)
+    }
+
+    /// A runtime dropped by one of its own greenlets, which cannot wait for itself, ends on a thread of its own, and
+    /// that greenlet with it.
+    #[cold]
+    fn drop_elsewhere(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let rest = ManuallyDrop::new(Runtime { shared: self.shared.clone(), threads: Mutex::new(threads) });
+        let started = std::thread::Builder::new()
+            .name("greenhub-shutdown".into())
+            .spawn(move || drop(ManuallyDrop::into_inner(rest)));
+        if let Err(error) = started {
+            eprintln!(
+                "greenhub: a runtime dropped by one of its own greenlets goes on running: there is no thread to end it \
+                 on: {error}"
+            );
+        }
+    }
+}
+
+/// Shuts down as [`Runtime::shutdown_timeout`], with five seconds' patience, and says on standard error what is left.
+/// Dropped by one of its own greenlets, the runtime ends in the background.
 impl Drop for Runtime {
     fn drop(&mut self) {
         let in_child = self.shared.generation != super::fork::generation();
         if in_child || self.threads.lock().is_empty() && self.shared.is_ended() {
             return;
+        }
+        if self.is_around_us() {
+            return self.drop_elsewhere();
         }
         if !self.shut_down(DROP_PATIENCE) {
             eprintln!(

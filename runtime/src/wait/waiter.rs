@@ -13,11 +13,39 @@ pub(crate) struct Waiter {
     epoch: u32,
 }
 
+/// Who waits, in one word: the lowest bit of the address tells a thread from a greenlet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Target {
+struct Target(NonNull<()>);
+
+enum Who {
     #[cfg(not(greenhub_loom))]
     Greenlet(NonNull<Header>),
     Thread(NonNull<ThreadSelf>),
+}
+
+const THREAD: usize = 1;
+
+impl Target {
+    #[cfg(not(greenhub_loom))]
+    #[inline(always)]
+    fn greenlet(header: NonNull<Header>) -> Self {
+        Self(header.cast())
+    }
+
+    fn thread(thread: &ThreadSelf) -> Self {
+        Self(NonNull::from(thread).cast().map_addr(|address| address | THREAD))
+    }
+
+    #[inline(always)]
+    fn who(self) -> Who {
+        #[cfg(not(greenhub_loom))]
+        if self.0.addr().get() & THREAD == 0 {
+            return Who::Greenlet(self.0.cast());
+        }
+        // SAFETY: a `ThreadSelf` is aligned to more than one byte, so what is left of the address is not null.
+        let thread = unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !THREAD)) };
+        Who::Thread(thread.cast())
+    }
 }
 
 // SAFETY: what a waker may do to the target from another thread, `wake`, is atomic there, and `wake` asks its caller to
@@ -125,10 +153,10 @@ impl Waiter {
         if let Some(greenlet) = current::greenlet() {
             park::check_may_switch(greenlet);
             let epoch = greenlet.state.load().epoch();
-            return Waiter { target: Target::Greenlet(greenlet.as_ptr()), epoch };
+            return Waiter { target: Target::greenlet(greenlet.as_ptr()), epoch };
         }
         let thread = thread::current();
-        Waiter { target: Target::Thread(NonNull::from(&*thread)), epoch: thread.parker.epoch() }
+        Waiter { target: Target::thread(&thread), epoch: thread.parker.epoch() }
     }
 
     /// Ends the wait, unless something else already has (`None`: the waiter will find out by itself, and whatever
@@ -139,29 +167,29 @@ impl Waiter {
     /// The waiter must still be inside its wait: the caller holds the lock that the waiter takes before it leaves.
     #[inline]
     pub(crate) unsafe fn wake(&self) -> Option<Wakeup> {
-        match self.target {
+        match self.target.who() {
             // SAFETY: a greenlet inside its wait has not ended, so its header is alive.
             #[cfg(not(greenhub_loom))]
-            Target::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
+            Who::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
                 // SAFETY: the verdict says that we own the push.
                 Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(header) }))),
                 Wake::Noted => Some(Wakeup::done()),
                 Wake::Stale => None,
             },
             // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
-            Target::Thread(thread) => unsafe { thread.as_ref() }.parker.end(self.epoch).then(Wakeup::done),
+            Who::Thread(thread) => unsafe { thread.as_ref() }.parker.end(self.epoch).then(Wakeup::done),
         }
     }
 
     /// Opens a new wait of the same caller after one that ended without its condition: same place in line, new
     /// epoch. To be called by the waiter itself, under the lock that wakers hold.
     pub(crate) fn renew(&mut self) {
-        self.epoch = match self.target {
+        self.epoch = match self.target.who() {
             // SAFETY: the waiter calls this about itself.
             #[cfg(not(greenhub_loom))]
-            Target::Greenlet(header) => unsafe { header.as_ref() }.state.load().epoch(),
+            Who::Greenlet(header) => unsafe { header.as_ref() }.state.load().epoch(),
             // SAFETY: as above.
-            Target::Thread(thread) => unsafe { thread.as_ref() }.parker.epoch(),
+            Who::Thread(thread) => unsafe { thread.as_ref() }.parker.epoch(),
         };
     }
 }
@@ -169,19 +197,20 @@ impl Waiter {
 /// Stops the caller until its wait ends.
 ///
 /// `waiter` must come from [`Waiter::current`] (or [`Waiter::renew`]) in this very caller.
+#[inline(always)]
 pub(crate) fn park(
     waiter: &Waiter,
     deadline: Option<Instant>,
     interrupts: Interrupts,
     reason: Reason,
 ) -> Ended {
-    match waiter.target {
+    match waiter.target.who() {
         #[cfg(not(greenhub_loom))]
-        Target::Greenlet(_) => match current::greenlet() {
+        Who::Greenlet(_) => match current::greenlet() {
             Some(greenlet) => park::park_for(greenlet, waiter.epoch, deadline, interrupts, &reason),
             None => unreachable!("a greenlet's wait is parked by the greenlet"),
         },
-        Target::Thread(_) => thread::park(waiter.epoch, deadline, interrupts),
+        Who::Thread(_) => thread::park(waiter.epoch, deadline, interrupts),
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn is_child(name: &str) -> bool {
 /// Runs the test `name` of this program in a process of its own, where [`is_child`] is true, and gives how it ended and
 /// what it printed.
 pub(crate) fn run(name: &str, settings: impl FnOnce(&mut Command)) -> Output {
+    let _alone = super::alone();
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(VARIABLE, name);

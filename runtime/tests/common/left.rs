@@ -2,14 +2,14 @@
 //! and mappings by the kernel's.
 
 use super::{Place, World, within};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the process holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
     /// Threads that a test or a runtime started. All such threads bear our mark.
-    threads: BTreeSet<String>,
+    threads: BTreeMap<String, String>,
     descriptors: BTreeSet<String>,
     /// Stack regions: mappings far larger than any other, all of one piece.
     regions: usize,
@@ -30,12 +30,13 @@ impl Resources {
     }
 }
 
-fn threads() -> BTreeSet<String> {
+/// By number, with their names, which a thread may change.
+fn threads() -> BTreeMap<String, String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is there");
     let named = tasks.filter_map(|task| {
         let task = task.ok()?;
         let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        name.starts_with(MARK).then(|| format!("{} {}", task.file_name().to_string_lossy(), name.trim()))
+        name.starts_with(MARK).then(|| (task.file_name().to_string_lossy().into_owned(), name))
     });
     named.collect()
 }
@@ -96,8 +97,8 @@ pub(crate) fn expect_no_greenlets(world: &World) {
 pub(crate) fn expect_as_before(before: &Resources, place: Place) {
     // A joined thread takes a moment to leave the kernel's list.
     let same = |now: &Resources| {
-        now.threads.is_subset(&before.threads)
-            && now.descriptors == before.descriptors
+        now.threads.keys().all(|thread| before.threads.contains_key(thread))
+            && now.descriptors.is_subset(&before.descriptors)
             && now.regions <= before.regions
     };
     let mut now = Resources::now();
@@ -105,5 +106,12 @@ pub(crate) fn expect_as_before(before: &Resources, place: Place) {
         now = Resources::now();
         same(&now)
     });
-    assert!(clean, "the runtime on {place:?} left something behind: before {before:#?}, now {now:#?}");
+    let threads: Vec<_> =
+        now.threads.iter().filter(|(thread, _)| !before.threads.contains_key(*thread)).collect();
+    let descriptors: Vec<_> = now.descriptors.difference(&before.descriptors).collect();
+    let regions = now.regions.saturating_sub(before.regions);
+    assert!(
+        clean,
+        "the runtime on {place:?} left behind: threads {threads:?}, descriptors {descriptors:?}, {regions} stack regions"
+    );
 }

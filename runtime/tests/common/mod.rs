@@ -54,13 +54,17 @@ impl Place {
             builder
         }
     }
+}
 
-    /// Whether the environment asks that each greenlet is resumed on another hub than last time.
-    pub(crate) fn moves_every_time(self) -> bool {
-        self.migrate
-            && self.hubs > 1
-            && std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every")
-    }
+/// Whether each greenlet of a migrating runtime is resumed on another hub than last time, busy or not. Nothing that is
+/// said of load and order holds there.
+pub(crate) fn moves_every_time() -> bool {
+    std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every")
+}
+
+/// These places, less those whose greenlets move every time.
+pub(crate) fn where_load_counts(places: &[Place]) -> Vec<Place> {
+    places.iter().copied().filter(|place| !(place.migrate && moves_every_time())).collect()
 }
 
 /// A runtime under test, and where it is.
@@ -157,6 +161,20 @@ pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bo
 #[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(within(Duration::from_secs(10), condition), "after ten seconds still not: {what}");
+}
+
+/// Spawns a greenlet and waits until it has begun.
+pub(crate) fn spawn_begun<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> greenhub::JoinHandle<T> {
+    let begun = Arc::new(AtomicBool::new(false));
+    let flag = begun.clone();
+    let handle = greenhub::spawn(move || {
+        flag.store(true, SeqCst);
+        f()
+    });
+    eventually("the greenlet began", || begun.load(SeqCst));
+    handle
 }
 
 /// Waits until everything that may run now has parked: no greenlet is ready anywhere, as far as can be seen.
