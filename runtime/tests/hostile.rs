@@ -150,3 +150,25 @@ fn a_kill_is_not_lost_in_the_destructor_of_a_result() {
     assert!(victim.join().unwrap_err().is_killed());
     assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
 }
+
+#[test]
+fn a_payload_that_panics_when_dropped_ends_no_hub() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a payload's destructor panics, as this test wants it to");
+        }
+    }
+    let _alone = common::alone();
+    let runtime = runtime(1);
+    let unseen = catch_unwind(AssertUnwindSafe(|| {
+        runtime.run(|| {
+            greenhub::scope(|s| {
+                drop(s.spawn(|| std::panic::resume_unwind(Box::new(Bad))));
+            });
+        });
+    }));
+    assert!(unseen.is_err());
+    assert_eq!(runtime.run(|| 7), 7);
+    assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
+}
