@@ -96,7 +96,13 @@ impl Hub {
         let after = unsafe { (*header.fiber.context.get()).as_mut().unwrap_unchecked() }.resume();
         self.current.set(None);
         match after {
-            Some(After::Yield) => self.push_ready(Entry::resume(greenlet)),
+            Some(After::Yield) => {
+                // After a long turn what has come due meanwhile goes before it.
+                if self.mailbox.is_overdue() {
+                    self.check_clock();
+                }
+                self.push_ready(Entry::resume(greenlet));
+            }
             Some(After::Park { epoch, user, masked }) => {
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does

@@ -11,12 +11,14 @@ use crate::reactor::Reactor;
 use parking_lot::Mutex;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// One hub's address.
 #[repr(align(128))]
 pub(crate) struct Mailbox {
     inbox: Inbox<Header>,
+    /// The hub has not looked at the outside world for too long: it should, at its next turn.
+    overdue: AtomicBool,
     pub(crate) bed: Bed,
     reactor: Mutex<Option<Arc<Reactor>>>,
     runtime: AtomicU64,
@@ -32,6 +34,7 @@ impl Mailbox {
         let mailbox: &'static Mailbox = used.unwrap_or_else(|| {
             Box::leak(Box::new(Mailbox {
                 inbox: Inbox::new(),
+                overdue: AtomicBool::new(false),
                 bed: Bed::new(),
                 reactor: Mutex::new(None),
                 runtime: AtomicU64::new(0),
@@ -84,6 +87,23 @@ impl Mailbox {
                 std::process::abort();
             }
         }
+    }
+
+    /// The monitor finds that the hub has been busy without a look at the outside world. Relaxed, here and below: a
+    /// hint that carries nothing.
+    pub(crate) fn remind(&self) {
+        self.overdue.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the hub was reminded.
+    #[inline]
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed)
+    }
+
+    /// The hub looks.
+    pub(crate) fn looked(&self) {
+        self.overdue.store(false, Ordering::Relaxed);
     }
 
     #[inline]

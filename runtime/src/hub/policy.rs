@@ -44,11 +44,12 @@ pub(crate) const DOZE: (u64, u64) = (50_000, 1_000_000);
 /// a program that has run out of stacks has larger worries than a percent of one core.
 pub(crate) const STACK_RETRY: u64 = 1_000_000;
 
-/// How many turns may pass before the next look at the clock, given how long the last `turns` took: as many as fit
-/// into the poll interval.
-pub(crate) fn turns_until_clock(turns: u32, took: u64) -> u32 {
+/// How many turns may pass before the next look at the clock, given how long the last `turns` took and what the `last`
+/// quota was: as many as fit into the poll interval, but at most twice the last quota, since a few quick turns say
+/// little about the next. (Where the guess is wrong all the same, the monitor reminds the hub.)
+pub(crate) fn turns_until_clock(turns: u32, took: u64, last: u32) -> u32 {
     let each = took / u64::from(turns.max(1)) + 1;
-    u32::try_from(POLL_EVERY / each).unwrap_or(CLOCK_EVERY).clamp(1, CLOCK_EVERY)
+    u32::try_from(POLL_EVERY / each).unwrap_or(CLOCK_EVERY).clamp(1, CLOCK_EVERY.min(last.max(1) * 2))
 }
 
 /// What a thief sees of a victim, now and when it first saw the queue it sees now.

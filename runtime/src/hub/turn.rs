@@ -110,7 +110,7 @@ impl Hub {
     #[inline(always)]
     fn next_entry(&self) -> Option<Entry> {
         let left = self.pace.turns_left.get();
-        if left == 0 {
+        if left == 0 || self.mailbox.is_overdue() {
             self.check_clock();
         } else {
             self.pace.turns_left.set(left - 1);
@@ -137,11 +137,12 @@ impl Hub {
 
     /// The turn budget is used up: looks at the clock and, if it is time, at the outside world.
     #[cold]
-    fn check_clock(&self) {
+    pub(super) fn check_clock(&self) {
         let now = clock::now();
         self.clock.set(now);
         let pace = &self.pace;
-        let quota = policy::turns_until_clock(pace.quota.get(), now - pace.looked.get());
+        let turns = pace.quota.get() - pace.turns_left.get();
+        let quota = policy::turns_until_clock(turns, now - pace.looked.get(), pace.quota.get());
         pace.quota.set(quota);
         pace.turns_left.set(quota);
         pace.looked.set(now);
@@ -179,6 +180,9 @@ impl Hub {
     }
 
     fn poll(&self, timeout: Option<Duration>) {
+        if self.mailbox.is_overdue() {
+            self.mailbox.looked();
+        }
         self.shared().counters.polls.add(1);
         if let Err(error) = self.shared().reactor.poll(timeout) {
             // Without its event loop a hub can do nothing for its greenlets, and nobody waits for this error.

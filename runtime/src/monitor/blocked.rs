@@ -74,6 +74,8 @@ pub(super) enum Seen {
     Quiet,
     /// It goes about its work.
     Busy,
+    /// It goes from greenlet to greenlet, but has not looked at the outside world.
+    Overdue,
     /// It has been in one greenlet for so many nanoseconds.
     Stuck(u64),
 }
@@ -83,12 +85,20 @@ impl View {
         let activity = (hub.counters.switches.get(), hub.counters.polls.get());
         let (idle, asleep) = (activity == self.activity, hub.mailbox.bed.is_asleep());
         let was_asleep = std::mem::replace(&mut self.was_asleep, asleep);
-        self.activity = activity;
+        let (_, polls) = std::mem::replace(&mut self.activity, activity);
         if idle && !asleep && !was_asleep {
             if self.core_time.is_none() {
                 self.core_time = cause::core_time(hub.thread.load(Ordering::Relaxed));
             }
             return Seen::Stuck(now.saturating_sub(self.since));
+        }
+        if activity.1 == polls && !asleep && !was_asleep {
+            // Busy, but it has let a whole period pass without a look at its timers and I/O.
+            hub.mailbox.remind();
+            self.since = now;
+            self.core_time = None;
+            self.reported = false;
+            return Seen::Overdue;
         }
         self.since = now;
         self.core_time = None;

@@ -28,6 +28,10 @@ const LOOKS: u32 = 4;
 /// How long every hub must have been idle before a deadlock is considered.
 const IDLE_FOR: Duration = Duration::from_secs(1);
 
+/// How long hubs are looked at every millisecond after one was found busy without a look at the outside world, in
+/// nanoseconds.
+const ALERT: u64 = 1_000_000_000;
+
 const BELL: Token = Token(0);
 const SIGNAL: Token = Token(1);
 
@@ -85,6 +89,7 @@ impl Monitor {
             settings: equipment.settings,
             signals: equipment.signals,
             reported_runs: Vec::new(),
+            alert_until: 0,
         };
         let thread =
             std::thread::Builder::new().name("greenhub-monitor".into()).spawn(move || watcher.watch())?;
@@ -166,6 +171,8 @@ struct Watcher {
     signals: Option<Signals>,
     /// The greenlets of `run` that were in a deadlock that was reported.
     reported_runs: Vec<u64>,
+    /// Until then every millisecond counts: some hub's turns are long and hard to foresee.
+    alert_until: u64,
 }
 
 impl Watcher {
@@ -191,6 +198,10 @@ impl Watcher {
         for index in 0..self.views.len() {
             let seen = self.views[index].look(self.shared.hub(index), now);
             quiet &= seen == Seen::Quiet;
+            if matches!(seen, Seen::Overdue | Seen::Stuck(_)) {
+                self.alert_until = now + ALERT;
+                self.shared.hub(index).mailbox.remind();
+            }
             if let Seen::Stuck(stuck_for) = seen {
                 pause = pause.min(self.look_after(index, now));
                 if self.settings.blocked_after.is_some_and(|limit| u128::from(stuck_for) >= limit.as_nanos())
@@ -199,6 +210,9 @@ impl Watcher {
                     tell(self.settings.on_blocked.as_ref(), &report);
                 }
             }
+        }
+        if now < self.alert_until {
+            pause = PERIOD.0;
         }
         (quiet, pause.max(PERIOD.0))
     }
