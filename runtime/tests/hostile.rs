@@ -57,18 +57,17 @@ fn a_shutdown_is_not_interrupted() {
 }
 
 #[test]
-fn a_shutdown_where_it_must_not_wait_panics_and_changes_nothing() {
+fn a_shutdown_where_it_must_not_wait_panics_and_goes_on_in_the_background() {
     let _alone = common::alone();
     let outer = runtime(1);
     outer.run(|| {
         let inner = runtime(1);
-        let handle = inner.spawn(|| greenhub::park());
+        let handle = inner.spawn(greenhub::park);
         let refused = catch_unwind(AssertUnwindSafe(|| {
             greenhub::no_switch(|| inner.shutdown_timeout(Duration::from_secs(5)))
         }));
         assert!(refused.is_err());
-        handle.greenlet().unpark();
-        handle.join().unwrap();
+        assert!(handle.join().unwrap_err().is_killed());
     });
     assert!(outer.shutdown_timeout(Duration::from_secs(5)));
 }
@@ -148,5 +147,27 @@ fn a_kill_is_not_lost_in_the_destructor_of_a_result() {
     victim.kill();
     assert!(victim.join_timeout(Duration::from_secs(5)), "the kill was lost");
     assert!(victim.join().unwrap_err().is_killed());
+    assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
+}
+
+#[test]
+fn a_payload_that_panics_when_dropped_ends_no_hub() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a payload's destructor panics, as this test wants it to");
+        }
+    }
+    let _alone = common::alone();
+    let runtime = runtime(1);
+    let unseen = catch_unwind(AssertUnwindSafe(|| {
+        runtime.run(|| {
+            greenhub::scope(|s| {
+                drop(s.spawn(|| std::panic::resume_unwind(Box::new(Bad))));
+            });
+        });
+    }));
+    assert!(unseen.is_err());
+    assert_eq!(runtime.run(|| 7), 7);
     assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
 }

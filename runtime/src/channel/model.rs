@@ -5,9 +5,7 @@ use loom::thread;
 use std::time::Instant;
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
+    crate::model::explore_within(preemptions, model);
 }
 
 /// A message whose drop loom would miss: leaks and double drops fail the model.

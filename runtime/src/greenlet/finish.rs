@@ -8,6 +8,7 @@ use super::header::{Header, Outcome};
 use super::join_error::JoinError;
 use super::kill::Killed;
 use super::switch::Suspender;
+use super::unwind;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -65,7 +66,10 @@ pub(crate) fn drop_result(greenlet: NonNull<Header>) {
     match taken {
         Ok(None) => {}
         Ok(Some(payload)) | Err(payload) => match header.scope() {
-            Some(scope) => scope.note_unseen_panic(),
+            Some(scope) => {
+                scope.note_unseen_panic();
+                unwind::discard(payload);
+            }
             None => super::on_error::report(header, payload),
         },
     }

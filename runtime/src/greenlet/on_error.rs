@@ -51,5 +51,6 @@ pub(crate) fn report(header: &Header, payload: Box<dyn Any + Send>) {
             Describe(header),
             super::join_error::message(&*payload)
         );
+        super::unwind::discard(payload);
     }
 }

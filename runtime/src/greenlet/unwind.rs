@@ -14,6 +14,7 @@
 
 use super::current::{self, Running};
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 /// Whether the *greenlet* that calls this is unwinding; on a plain OS thread, whether the thread is.
@@ -92,6 +93,14 @@ pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
         greenlet.fiber.unwinding.set(true);
     }
     std::panic::resume_unwind(payload)
+}
+
+/// Drops a panic's payload nobody wants. Its destructor is the user's, and what that panics with in turn is left
+/// undropped: this must not unwind, for it is called at a greenlet's base and on hubs' stacks.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
 }
 
 /// Wraps the process's panic hook, once: notes whose panic it is, and keeps code in the hook from suspending (a

@@ -188,8 +188,12 @@ impl Hub {
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
-        } else {
-            self.fail(greenlet, why);
+            return;
+        }
+        // The last stack in use may have come free between the two looks.
+        match self.give_stack(greenlet) {
+            Ok(()) => self.push_ready(Entry::resume(greenlet)),
+            Err(why) => self.fail(greenlet, &why),
         }
     }
 
@@ -224,9 +228,13 @@ impl Hub {
     pub(super) fn retry_stackless(&self) {
         loop {
             let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
-            let given = self.give_stack(greenlet);
-            if given.as_ref().is_err_and(|why| self.a_stack_may_come(why)) {
-                return;
+            let mut given = self.give_stack(greenlet);
+            if let Err(why) = &given {
+                if self.a_stack_may_come(why) {
+                    return;
+                }
+                // As in `without_stack`.
+                given = self.give_stack(greenlet);
             }
             self.stackless.borrow_mut().pop_front();
             match given {

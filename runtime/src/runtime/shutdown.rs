@@ -20,14 +20,10 @@ impl Runtime {
     /// # Panics
     ///
     /// Inside a greenlet of this very runtime, which cannot wait for itself, and inside [`no_switch`](crate::no_switch).
-    /// The runtime then runs on, for good.
+    /// The runtime then ends in the background.
     #[must_use = "`false` means that greenlets or threads are still there"]
     pub fn shutdown_timeout(self, limit: Duration) -> bool {
-        // Where it must not wait it panics, and the runtime runs on: dropping it would have to wait as well.
-        let runtime = ManuallyDrop::new(self);
-        let ended = runtime.shut_down(limit);
-        drop(ManuallyDrop::into_inner(runtime));
-        ended
+        self.shut_down(limit)
     }
 
     /// Once begun it goes on to the end, not interrupted; where it must not wait (in `no_switch`, in a greenlet of its
@@ -118,8 +114,13 @@ impl Runtime {
         crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == self.shared.id)
     }
 
-    /// A runtime dropped by one of its own greenlets, which cannot wait for itself, ends on a thread of its own, and
-    /// that greenlet with it.
+    /// Whether the caller must not wait for anything.
+    fn is_in_no_switch() -> bool {
+        crate::greenlet::current::greenlet().is_some_and(|greenlet| greenlet.fiber.masks.may_not_switch())
+    }
+
+    /// A runtime dropped by one of its own greenlets, which cannot wait for itself, or in `no_switch`, ends on a thread
+    /// of its own; in the first case that greenlet with it.
     #[cold]
     fn drop_elsewhere(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
@@ -129,22 +130,22 @@ impl Runtime {
             .spawn(move || drop(ManuallyDrop::into_inner(rest)));
         if let Err(error) = started {
             eprintln!(
-                "greenhub: a runtime dropped by one of its own greenlets goes on running: there is no thread to end it \
-                 on: {error}"
+                "greenhub: a runtime dropped where it cannot be waited for goes on running: there is no thread to end it on: \
+                 {error}"
             );
         }
     }
 }
 
 /// Shuts down as [`Runtime::shutdown_timeout`], with five seconds' patience, and says on standard error what is left.
-/// Dropped by one of its own greenlets, the runtime ends in the background.
+/// Dropped by one of its own greenlets, or inside [`no_switch`](crate::no_switch), the runtime ends in the background.
 impl Drop for Runtime {
     fn drop(&mut self) {
         let in_child = self.shared.generation != super::fork::generation();
         if in_child || self.threads.lock().is_empty() && self.shared.is_ended() {
             return;
         }
-        if self.is_around_us() {
+        if self.is_around_us() || Self::is_in_no_switch() {
             return self.drop_elsewhere();
         }
         if !self.shut_down(DROP_PATIENCE) {

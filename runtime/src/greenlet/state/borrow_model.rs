@@ -20,7 +20,7 @@ fn borrow(state: &State) -> u32 {
 
 #[test]
 fn model_a_borrowed_greenlet_is_woken_exactly_once() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let state = parked(false, false);
         let waker = {
             let state = state.clone();
@@ -38,7 +38,7 @@ fn model_a_borrowed_greenlet_is_woken_exactly_once() {
 
 #[test]
 fn model_an_unpark_of_a_borrowed_greenlet_ends_its_park() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let state = parked(true, false);
         let waker = {
             let state = state.clone();
@@ -53,7 +53,7 @@ fn model_an_unpark_of_a_borrowed_greenlet_ends_its_park() {
 
 #[test]
 fn model_kill_and_timer_of_a_borrowed_greenlet_end_its_wait_once() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let state = parked(false, false);
         let killer = {
             let state = state.clone();
@@ -71,7 +71,7 @@ fn model_kill_and_timer_of_a_borrowed_greenlet_end_its_wait_once() {
 
 #[test]
 fn model_a_masked_wait_stays_masked_when_it_is_given_back() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let state = parked(false, true);
         let killer = {
             let state = state.clone();

@@ -66,6 +66,9 @@ impl World {
     fn push(&self) {
         // Relaxed: counts only; two entries at once are the bug.
         assert_eq!(self.entries.fetch_add(1, Ordering::Relaxed), 0, "in two queues at once");
+        // In migrate mode it runs on the waker's hub.
+        // SAFETY: whoever pushes holds the right to run, so the stack is its own.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
         *self.pushed.lock() += 1;
         self.changed.notify_one();
     }
@@ -259,6 +262,27 @@ fn model_of_a_wake_a_timer_and_a_kill_one_ends_the_wait() {
 #[test]
 fn model_a_masked_wait_is_not_ended_by_a_kill() {
     wake_timer_and_kill(true);
+}
+
+/// P5: a kill alone, or a timer alone, ends the wait, however early it comes.
+#[test]
+fn model_a_kill_or_a_timer_alone_ends_the_wait() {
+    for by_timer in [false, true] {
+        explore(move || {
+            let world = World::running();
+            let epoch = world.state.load().epoch();
+            let other =
+                on_thread(
+                    &world,
+                    move |world| {
+                        if by_timer { world.deliver(world.state.timer()) } else { world.kill() }
+                    },
+                );
+            let cause = world.wait(epoch, false, false);
+            assert_eq!(cause, if by_timer { Cause::Timer } else { Cause::Kill });
+            other.join().unwrap();
+        });
+    }
 }
 
 /// P5: the greenlet that sees a kill coming gives up its wait, unless it has been woken.

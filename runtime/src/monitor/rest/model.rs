@@ -7,7 +7,7 @@ use loom::thread;
 
 /// `hubs` sleeping hubs get up while the monitor lies down: who rings, and does it rest?
 fn rise_against_rest(hubs: usize) {
-    loom::model(move || {
+    crate::model::explore(move || {
         let rest = Arc::new(Rest::new());
         let beds: Vec<_> = (0..hubs).map(|_| Arc::new(Bed::new())).collect();
         beds.iter().for_each(|bed| bed.lie_down());

@@ -47,7 +47,7 @@ fn permits(free: usize) -> Arc<Mutex<Permits>> {
 /// Whoever gives up leaves the permit to be found; whoever is handed it keeps it.
 #[test]
 fn model_list_cancel_against_hand_over() {
-    loom::model(|| {
+    crate::model::explore(|| {
         let lock = permits(0);
         let waiter = {
             let lock = Arc::clone(&lock);
@@ -63,9 +63,7 @@ fn model_list_cancel_against_hand_over() {
 /// One waits for ever, one gives up, one permit: the patient one must get it or the impatient one has it.
 #[test]
 fn model_list_two_waiters_one_permit() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
+    crate::model::explore(|| {
         let lock = permits(0);
         let impatient = {
             let lock = Arc::clone(&lock);
@@ -93,9 +91,7 @@ fn model_list_first_come_first_woken() {
         tickets: usize,
         list: List<(usize, usize)>,
     }
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    crate::model::explore_within(2, || {
         let lock = Arc::new(Mutex::new(Line { tickets: 0, list: List::new() }));
         let spawn = || {
             let lock = Arc::clone(&lock);
