@@ -58,8 +58,9 @@ pub(crate) fn greenlet_even_in_hook() -> Option<Running> {
 /// The identity of the running greenlet, or of the OS thread outside any.
 #[inline(never)]
 pub(crate) fn id() -> u64 {
-    // SAFETY: as in `greenlet`; a running greenlet's header is alive.
+    // SAFETY: as in `greenlet`.
     match HUB.get().and_then(|hub| unsafe { hub.as_ref() }.current.get()) {
+        // SAFETY: a running greenlet's header is alive.
         Some(greenlet) => unsafe { greenlet.as_ref() }.id,
         None => thread().id,
     }
@@ -118,6 +119,14 @@ impl std::ops::Deref for HubPtr {
 pub(crate) struct Running(NonNull<Header>);
 
 impl Running {
+    /// # Safety
+    ///
+    /// The caller runs on this greenlet.
+    #[inline(always)]
+    pub(crate) unsafe fn itself(greenlet: NonNull<Header>) -> Self {
+        Self(greenlet)
+    }
+
     pub(crate) fn as_ptr(self) -> NonNull<Header> {
         self.0
     }
