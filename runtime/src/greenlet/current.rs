@@ -58,8 +58,9 @@ pub(crate) fn greenlet_even_in_hook() -> Option<Running> {
 /// The identity of the running greenlet, or of the OS thread outside any.
 #[inline(never)]
 pub(crate) fn id() -> u64 {
-    // SAFETY: as in `greenlet`; a running greenlet's header is alive.
+    // SAFETY: as in `greenlet`.
     match HUB.get().and_then(|hub| unsafe { hub.as_ref() }.current.get()) {
+        // SAFETY: the header lives while its greenlet runs, and the caller runs on it.
         Some(greenlet) => unsafe { greenlet.as_ref() }.id,
         None => thread().id,
     }

@@ -261,7 +261,7 @@ impl Wait {
                 prev: ptr::null(),
                 next: ptr::null(),
                 place: Place::InLine,
-                waiter: waiter.clone(),
+                waiter,
                 entry,
             }),
         };
@@ -286,7 +286,7 @@ impl Wait {
                     // Nobody who knows this list ended the wait: stay in line.
                     waiter.renew();
                     // SAFETY: the lock is held.
-                    node.cell.with_mut(|node| unsafe { (*node).waiter = waiter.clone() });
+                    node.cell.with_mut(|node| unsafe { (*node).waiter = waiter });
                 }
                 (Place::InLine, ended) => {
                     // SAFETY: the lock is held, and the node is linked in this list.

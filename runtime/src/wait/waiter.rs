@@ -208,6 +208,7 @@ pub(crate) fn park(
     waiter: &Waiter,
     deadline: Option<Instant>,
     interrupts: Interrupts,
+    #[cfg_attr(greenhub_loom, expect(unused_variables, reason = "only greenlets say what they wait for"))]
     reason: Reason,
 ) -> Ended {
     match waiter.target.who() {
