@@ -64,7 +64,7 @@ impl BlockingPool {
     }
 
     /// As [`shutdown`](Self::shutdown), for as long as it takes.
-    #[cfg(test)]
+    #[cfg(all(test, greenhub_loom))]
     pub(super) fn shutdown_and_wait(&self) {
         self.close();
         assert!(self.queue.wait_until_empty(None));

@@ -126,7 +126,8 @@ fn shutdown_drops_what_has_not_begun_and_waits_for_what_has() {
     assert!(!pool.shutdown(Instant::now() + Duration::from_millis(20)), "a job is running");
     assert_eq!(Arc::strong_count(&witness), 1, "the queued job is dropped at once");
     let late = Arc::clone(&witness);
-    let refused = pool.execute(Box::new(move || unreachable!("{late:?}"))).expect_err("the pool is shut down");
+    let refused =
+        pool.execute(Box::new(move || unreachable!("{late:?}"))).expect_err("the pool is shut down");
     assert_eq!(Arc::strong_count(&witness), 1, "the refused job is dropped at once");
     assert!(matches!(refused, Refusal::ShutDown));
     drop(held);

@@ -48,11 +48,7 @@ pub(crate) struct StackConfig {
 
 impl Default for StackConfig {
     fn default() -> StackConfig {
-        StackConfig {
-            unguarded: false,
-            max_stacks: None,
-            guards: GuardPolicy::Best,
-        }
+        StackConfig { unguarded: false, max_stacks: None, guards: GuardPolicy::Best }
     }
 }
 
