@@ -15,7 +15,7 @@ mod watchdog;
 pub use chance::Chance;
 pub use ledger::{Inside, Ledger, Witness};
 pub use process::Resources;
-pub use watchdog::{die, progress};
+pub use watchdog::{die, progress, watch};
 
 use clap::Parser;
 use greenhub::runtime::{Builder, HubMetrics, Metrics, Runtime};
@@ -88,7 +88,9 @@ impl Stress {
 
     /// The runtime the command line wants.
     pub fn runtime(&self) -> Arc<Runtime> {
-        Arc::new(self.builder().build().expect("a runtime starts"))
+        let runtime = Arc::new(self.builder().build().expect("a runtime starts"));
+        watch(&runtime);
+        runtime
     }
 
     /// How many hubs the command line wants.

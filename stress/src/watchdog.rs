@@ -1,7 +1,8 @@
 //! The end with a reason: a panic nobody meant, or no progress for too long.
 
+use greenhub::runtime::Runtime;
 use std::io::Write;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,18 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
+static WATCHED: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
 static COMMAND: OnceLock<String> = OnceLock::new();
 
 /// Something got on.
 pub fn progress() {
     // Relaxed: it only has to differ, at some time.
     PROGRESS.fetch_add(1, Relaxed);
+}
+
+/// Has this runtime's greenlets listed at a bad end.
+pub fn watch(runtime: &Arc<Runtime>) {
+    *WATCHED.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(runtime);
 }
 
 /// Says why, how to run it again, and what the runtimes know; then aborts, so that a debugger finds all as it was. With
@@ -28,7 +35,12 @@ pub fn die(why: &str) -> ! {
         }
     }
     say(&format!("FAILED: {why}\nagain: {}", COMMAND.get().map_or("", String::as_str)));
-    say(&greenhub::runtime::dump());
+    let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    if let Some(runtime) = watched {
+        say(&format!("{:#?}\n{}", runtime.metrics(), runtime.dump()));
+        // Dropping it here could end it.
+        std::mem::forget(runtime);
+    }
     for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
         say(&format!("{:?} {} in {}", task.file_name(), read("comm").trim(), read("wchan")));
