@@ -113,7 +113,7 @@ fn coalesced(mut chance: Chance, thread: bool) -> u64 {
             assert_eq!(seen, total);
         }
     };
-    let end: Box<dyn FnOnce()> = if thread {
+    let end: Box<dyn FnOnce() + Send> = if thread {
         let thread = std::thread::spawn(wait);
         Box::new(move || greenhub::unblock(move || thread.join()).expect("the waiter ends"))
     } else {
