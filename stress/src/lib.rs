@@ -15,7 +15,7 @@ mod watchdog;
 pub use chance::Chance;
 pub use ledger::{Inside, Ledger, Witness};
 pub use process::Resources;
-pub use watchdog::{die, progress, watch};
+pub use watchdog::{die, expect_panic, progress, watch};
 
 use clap::Parser;
 use greenhub::runtime::{Builder, HubMetrics, Metrics, Runtime};
@@ -55,7 +55,9 @@ impl Stress {
     /// Reads the command line, says what will be done, and starts the watchdog.
     pub fn start(program: &str) -> Stress {
         let options = Options::parse();
-        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
+        let clock = || {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64)
+        };
         let seed = options.seed.unwrap_or_else(clock);
         let migrate = if options.migrate { " --migrate" } else { "" };
         let every = if moves_every_time() { "GREENHUB_MIGRATE=every " } else { "" };

@@ -2,8 +2,8 @@
 
 use greenhub::runtime::Runtime;
 use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long nothing may progress.
@@ -11,7 +11,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
 static WATCHED: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
+static EXPECTED: OnceLock<&str> = OnceLock::new();
 static COMMAND: OnceLock<String> = OnceLock::new();
+
+/// Panics that say this are meant; the program catches them.
+pub fn expect_panic(text: &'static str) {
+    EXPECTED.set(text).expect("one such text a program");
+}
 
 /// Something got on.
 pub fn progress() {
@@ -61,7 +67,12 @@ fn say(what: &str) {
 /// deadlocks of the runtime's own locks.
 pub(crate) fn start(command: String) {
     COMMAND.set(command).expect("one start a process");
-    std::panic::set_hook(Box::new(|info| die(&format!("{info}"))));
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload_as_str().unwrap_or("");
+        if EXPECTED.get().is_none_or(|expected| !text.contains(expected)) {
+            die(&format!("{info}"));
+        }
+    }));
     greenhub::on_error(|greenlet, payload| {
         let text = payload.downcast_ref::<&str>().copied().unwrap_or("");
         die(&format!("{greenlet:?} panicked and nobody joined it: {text}"));

@@ -61,8 +61,18 @@ impl Reactor {
     }
 
     /// Looks for events on behalf of a hub that is kept from polling. `None` if it is polling right now.
+    ///
+    /// The hub may be about to sleep, and a wake that was written for that sleep is reported once only: if this look
+    /// was the one that saw it, it is written again.
     pub(crate) fn try_poll(&self) -> Option<io::Result<usize>> {
-        Some(self.poll.try_lock()?.poll(Some(Duration::ZERO), &self.slab))
+        let mut poll = self.poll.try_lock()?;
+        let count = poll.poll(Some(Duration::ZERO), &self.slab);
+        let took_wake = poll.events.iter().any(|event| event.token() == WAKER);
+        drop(poll);
+        if took_wake && let Err(error) = self.wake() {
+            return Some(Err(error));
+        }
+        Some(count)
     }
 
     /// Ends the poll in progress, or the next one, at once.

@@ -28,7 +28,11 @@ fn main() {
 }
 
 /// Runs `player` in some greenlets and on some threads, and waits for all; gives how many there were.
-fn play(runtime: &Runtime, chance: &mut Chance, player: impl Fn(usize, Chance) + Clone + Send + 'static) -> usize {
+fn play(
+    runtime: &Runtime,
+    chance: &mut Chance,
+    player: impl Fn(usize, Chance) + Clone + Send + 'static,
+) -> usize {
     let (threads, greenlets) = (chance.between(1, 5), chance.between(1, 20));
     play_with(runtime, chance, threads, greenlets, player);
     threads + greenlets
@@ -111,7 +115,8 @@ fn condvar(runtime: &Runtime, mut chance: Chance) -> u64 {
     let room = chance.between(1, 8);
     let (threads, greenlets) = (chance.between(0, pairs * 2 + 1), pairs * 2);
     let greenlets = greenlets - threads.min(greenlets);
-    let buffer = Arc::new(Buffer { items: Mutex::default(), not_empty: Condvar::new(), not_full: Condvar::new() });
+    let buffer =
+        Arc::new(Buffer { items: Mutex::default(), not_empty: Condvar::new(), not_full: Condvar::new() });
     let taken = Ledger::new("an item", pairs * each);
     let timed = chance.one_in(2);
     play_with(runtime, &mut chance, threads, greenlets, {
@@ -173,7 +178,11 @@ fn messages(runtime: &Runtime, mut chance: Chance) -> u64 {
                 let mut ends = ends.lock();
                 let first = if number % 2 == 0 { ends.0.pop() } else { None };
                 let second = if first.is_none() { ends.1.pop() } else { None };
-                let first = if first.is_none() && second.is_none() { ends.0.pop().map(|s| (s, ends.0.len())) } else { first.map(|s| (s, ends.0.len())) };
+                let first = if first.is_none() && second.is_none() {
+                    ends.0.pop().map(|s| (s, ends.0.len()))
+                } else {
+                    first.map(|s| (s, ends.0.len()))
+                };
                 (first, second)
             };
             if let Some((sender, place)) = sender {

@@ -4,7 +4,7 @@
 use greenhub::net::{TcpListener, UnixStream};
 use greenhub::sync::{Condvar, Mutex, Semaphore};
 use greenhub::{JoinHandle, channel, park, scope, shield, sleep, spawn, spawn_later, spawn_local, yield_now};
-use greenhub_stress::{Chance, Ledger, Resources, Stress, Witness, die, watch, within};
+use greenhub_stress::{Chance, Ledger, Resources, Stress, Witness, die, expect_panic, watch, within};
 use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +13,14 @@ use std::time::Duration;
 const FOR_EVER: Duration = Duration::from_secs(100_000);
 /// Rounds before what the process holds is taken as its measure: caches fill, and the allocator's arenas.
 const WARM: u64 = 8;
+/// What `unblock` says then.
+const POOL_IS_SHUT: &str = "the blocking pool is shut down";
 /// Mappings that come and go with the allocator's arenas and the C library's cache of thread stacks.
 const SLACK: usize = 64;
 
 fn main() {
     let mut stress = Stress::start("runtimes");
+    expect_panic(POOL_IS_SHUT);
     let (mut greenlets, mut threads_joined) = (0, 0);
     let mut measure: Option<Resources> = None;
     let mut last = Resources::now();
@@ -40,7 +43,10 @@ fn main() {
         }
         // Some are waited for from outside when the end comes.
         let waiting = std::thread::spawn(move || {
-            handles.into_iter().map(|handle| handle.join()).all(|end| end.is_ok() || end.is_err_and(|e| e.is_killed()))
+            handles
+                .into_iter()
+                .map(|handle| handle.join())
+                .all(|end| end.is_ok() || end.is_err_and(|e| e.is_killed()))
         });
         let runtime = Arc::into_inner(runtime).expect("nobody else has it");
         if chance.one_in(2) {
@@ -50,7 +56,10 @@ fn main() {
         } else {
             drop(runtime);
         }
-        assert!(waiting.join().expect("a thread ends"), "a greenlet ended otherwise than by itself or a kill");
+        assert!(
+            waiting.join().expect("a thread ends"),
+            "a greenlet ended otherwise than by itself or a kill"
+        );
         threads_joined += 1;
         drops.expect_all();
         assert!(mutex.0.try_lock().is_some(), "a killed greenlet kept the mutex");
@@ -72,7 +81,9 @@ fn main() {
             }
         }
     }
-    stress.conclude(&format!("{greenlets} greenlets, {threads_joined} threads that waited, {last:?} at the end"));
+    stress.conclude(&format!(
+        "{greenlets} greenlets, {threads_joined} threads that waited, {last:?} at the end"
+    ));
 }
 
 fn live(mut chance: Chance, witness: Witness, shared: &(Mutex<()>, Condvar, Semaphore)) {
@@ -111,7 +122,13 @@ fn live(mut chance: Chance, witness: Witness, shared: &(Mutex<()>, Condvar, Sema
         }
         10 => {
             let brief = chance.micros(2000);
-            greenhub::unblock(move || std::thread::sleep(brief));
+            // Panics if the runtime has shut its pool before the kill reaches this greenlet.
+            let refused = std::panic::catch_unwind(|| greenhub::unblock(move || std::thread::sleep(brief)));
+            if let Err(payload) = refused
+                && payload.downcast_ref::<String>().is_none_or(|text| !text.contains(POOL_IS_SHUT))
+            {
+                greenhub::resume_unwind(payload);
+            }
         }
         11 => {
             let child = spawn_later(FOR_EVER, || {});

@@ -67,7 +67,12 @@ fn round(mut chance: Chance, away: &Arc<AtomicU64>) -> usize {
         })
         .collect();
     for (number, result) in join_all(handles).into_iter().enumerate() {
-        assert_eq!(result.expect("it ends"), work(number as u64, steps), "wrong work after {:?}", started.elapsed());
+        assert_eq!(
+            result.expect("it ends"),
+            work(number as u64, steps),
+            "wrong work after {:?}",
+            started.elapsed()
+        );
     }
     run.expect_all();
     closures.expect_all();

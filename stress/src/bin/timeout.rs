@@ -40,7 +40,9 @@ fn main() {
         let threads: Vec<_> = (0..chance.below(3))
             .map(|_| {
                 let (mut chance, table, semaphore) = (chance.split(), table.clone(), semaphore.clone());
-                std::thread::spawn(move || (0..20).for_each(|_| nest(&mut chance, &table, &semaphore, &mut Vec::new(), 0)))
+                std::thread::spawn(move || {
+                    (0..20).for_each(|_| nest(&mut chance, &table, &semaphore, &mut Vec::new(), 0))
+                })
             })
             .collect();
         runtime.run(|| {
