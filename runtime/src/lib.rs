@@ -75,6 +75,8 @@ pub mod net;
 pub mod runtime;
 #[cfg(not(greenhub_loom))]
 mod stack;
+#[cfg(all(test, not(greenhub_loom)))]
+mod testing;
 #[cfg(not(greenhub_loom))]
 pub mod time;
 

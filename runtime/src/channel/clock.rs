@@ -6,7 +6,7 @@ use super::error::RecvTimeoutError;
 use super::receiver::Receiver;
 use super::shared::Patience;
 use crate::facade::Mutex as ShortMutex;
-use crate::wait::{Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
+use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::time::{Duration, Instant};
 
 pub(super) struct Clock<T> {
@@ -87,10 +87,12 @@ impl<T> Clock<T> {
             };
             let reason = Reason::new(what, self);
             let wait = Wait { deadline: until, interrupts: Interrupts::Allowed, reason };
-            let waited = wait.in_line(&self.inner, inner, |inner| &mut inner.list, Side::Back, ());
-            drop(waited.state);
-            debug_assert!(waited.ended != Ended::Woken);
-            Wait::deliver(waited.ended);
+            if let Waited::Over { state, why: Over::Interrupted, .. } =
+                wait.in_line(&self.inner, inner, |inner| &mut inner.list, Side::Back, ())
+            {
+                drop(state);
+                wait.deliver();
+            }
         }
     }
 }

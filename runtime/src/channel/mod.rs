@@ -77,4 +77,6 @@ fn ends<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
 #[cfg(all(test, greenhub_loom))]
 mod model;
 #[cfg(all(test, not(greenhub_loom)))]
+mod random_tests;
+#[cfg(all(test, not(greenhub_loom)))]
 mod tests;

@@ -14,7 +14,7 @@
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Mutex as ShortMutex, MutexGuard};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, Wakeup};
+use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -83,7 +83,6 @@ impl<T> Shared<T> {
     }
 
     /// Waits to send what there is no room for, with the lock held from having seen so.
-    #[cold]
     #[inline(never)]
     fn send_slowly<'a>(
         &'a self,
@@ -102,16 +101,18 @@ impl<T> Shared<T> {
                 return Err(SendTimeoutError::Timeout(message));
             };
             let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
-            let waited =
-                wait.in_line(&self.inner, inner, |inner| &mut inner.senders, Side::Back, Some(message));
-            drop(waited.state);
-            message = match (waited.entry, waited.ended) {
-                (None, _) => return Ok(()),
-                (Some(message), Ended::Woken) => return Err(SendTimeoutError::Disconnected(message)),
-                (Some(message), Ended::TimedOut) => return Err(SendTimeoutError::Timeout(message)),
-                (Some(message), Ended::Interrupted) => message,
+            let senders: fn(&mut Inner<T>) -> &mut List<Option<T>> = |inner| &mut inner.senders;
+            // The lock is released at the end of this statement.
+            let (why, entry) = match wait.in_line(&self.inner, inner, senders, Side::Back, Some(message)) {
+                Waited::Woken(None) => return Ok(()),
+                Waited::Woken(Some(message)) => return Err(SendTimeoutError::Disconnected(message)),
+                Waited::Over { why, entry, .. } => (why, entry),
             };
-            Wait::deliver(waited.ended);
+            message = entry.expect("whoever is not woken keeps its message");
+            if why == Over::TimedOut {
+                return Err(SendTimeoutError::Timeout(message));
+            }
+            wait.deliver();
             // There was nothing to deliver: as if the call began now.
             inner = self.inner.lock();
             message = match self.put(&mut inner, message) {
@@ -140,7 +141,6 @@ impl<T> Shared<T> {
     }
 
     /// Waits to receive where there is nothing, with the lock held from having seen so.
-    #[cold]
     #[inline(never)]
     fn recv_slowly<'a>(
         &'a self,
@@ -154,14 +154,13 @@ impl<T> Shared<T> {
             }
             let Patience::Until(deadline) = patience else { return Err(RecvTimeoutError::Timeout) };
             let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
-            let waited = wait.in_line(&self.inner, inner, |inner| &mut inner.receivers, Side::Back, None);
-            drop(waited.state);
-            match (waited.entry, waited.ended) {
-                (Some(message), _) => return Ok(message),
-                (None, Ended::Woken) => return Err(RecvTimeoutError::Disconnected),
-                (None, Ended::TimedOut) => return Err(RecvTimeoutError::Timeout),
-                (None, Ended::Interrupted) => Wait::deliver(waited.ended),
+            match wait.in_line(&self.inner, inner, |inner| &mut inner.receivers, Side::Back, None) {
+                Waited::Woken(Some(message)) => return Ok(message),
+                Waited::Woken(None) => return Err(RecvTimeoutError::Disconnected),
+                Waited::Over { why: Over::TimedOut, .. } => return Err(RecvTimeoutError::Timeout),
+                Waited::Over { why: Over::Interrupted, .. } => {}
             }
+            wait.deliver();
             // There was nothing to deliver: as if the call began now.
             inner = self.inner.lock();
             if let Some((message, wakeup)) = inner.take() {
@@ -174,13 +173,16 @@ impl<T> Shared<T> {
 
     /// Hands the message to a waiting receiver or puts it in the buffer; gives it back if there is neither.
     #[inline]
-    fn put(&self, inner: &mut Inner<T>, message: T) -> Result<Option<Wakeup>, T> {
+    fn put(&self, inner: &mut Inner<T>, mut message: T) -> Result<Option<Wakeup>, T> {
         if inner.disconnected {
             return Err(message);
         }
-        if let Some((wakeup, entry)) = inner.receivers.wake_next() {
-            *entry = Some(message);
-            return Ok(Some(wakeup));
+        if !inner.receivers.is_empty() {
+            let mut given = Some(message);
+            match inner.receivers.wake_next(&mut given) {
+                Some(wakeup) => return Ok(Some(wakeup)),
+                None => message = given.expect("taken by nobody"),
+            }
         }
         if self.capacity.is_some_and(|capacity| inner.buffer.len() >= capacity) {
             return Err(message);
@@ -246,12 +248,8 @@ impl<T> Inner<T> {
     #[inline]
     fn take(&mut self) -> Option<(T, Option<Wakeup>)> {
         let from_buffer = self.buffer.pop_front();
-        let mut wakeup = None;
         let mut from_sender = None;
-        if let Some((woken, entry)) = self.senders.wake_next() {
-            wakeup = Some(woken);
-            from_sender = entry.take();
-        }
+        let wakeup = self.senders.wake_next(&mut from_sender);
         match from_buffer {
             Some(message) => {
                 self.buffer.extend(from_sender);

@@ -60,7 +60,7 @@ pub(crate) fn greenlet_even_in_hook() -> Option<Running> {
 pub(crate) fn id() -> u64 {
     // SAFETY: as in `greenlet`.
     match HUB.get().and_then(|hub| unsafe { hub.as_ref() }.current.get()) {
-        // SAFETY: the header lives while its greenlet runs, and the caller runs on it.
+        // SAFETY: a running greenlet's header is alive.
         Some(greenlet) => unsafe { greenlet.as_ref() }.id,
         None => thread().id,
     }
@@ -119,6 +119,14 @@ impl std::ops::Deref for HubPtr {
 pub(crate) struct Running(NonNull<Header>);
 
 impl Running {
+    /// # Safety
+    ///
+    /// The caller runs on this greenlet.
+    #[inline(always)]
+    pub(crate) unsafe fn itself(greenlet: NonNull<Header>) -> Self {
+        Self(greenlet)
+    }
+
     pub(crate) fn as_ptr(self) -> NonNull<Header> {
         self.0
     }

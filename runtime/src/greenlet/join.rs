@@ -286,7 +286,7 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
             }
             list.add(waiter);
         }
-        let ended = park(&waiter, deadline, interrupts, reason(header));
+        let ended = park(&waiter, deadline, interrupts, &reason(header));
         header.joiners.0.lock().remove(&waiter);
         if header.state.load().is_done() {
             return true;
@@ -294,7 +294,7 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
         match ended {
             Ended::TimedOut => return false,
             Ended::Interrupted if interrupts != Interrupts::Kept => deliver_interrupts(),
-            Ended::Interrupted | Ended::Woken => {}
+            Ended::Interrupted | Ended::Woken | Ended::FalseAlarm => {}
         }
     }
 }
@@ -329,7 +329,7 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
         }
         waiter
     };
-    let ended = park(&waiter, deadline, interrupts, reason(header));
+    let ended = park(&waiter, deadline, interrupts, &reason(header));
     header.fiber.hand_back.set(None);
     if header.state.load().is_done() {
         return Some(true);
@@ -337,7 +337,7 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
     match ended {
         Ended::TimedOut => return Some(false),
         Ended::Interrupted if interrupts != Interrupts::Kept => deliver_interrupts(),
-        Ended::Interrupted | Ended::Woken => {}
+        Ended::Interrupted | Ended::Woken | Ended::FalseAlarm => {}
     }
     None
 }

@@ -107,11 +107,12 @@ fn wait(
     match state.cause() {
         Cause::Wake => Ended::Woken,
         Cause::Kill => Ended::Interrupted,
+        // An enclosing timeout that is due first goes first: otherwise shorter waits in a loop would hide it for ever.
+        Cause::Timer if timeouts < deadline => Ended::Interrupted,
         // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
         Cause::Timer if deadline != NEVER && clock::now() >= deadline => Ended::TimedOut,
         Cause::Timer if interruptible => Ended::Interrupted,
-        // Whoever may not be interrupted finds that its condition does not hold, and waits on.
-        Cause::Timer => Ended::Woken,
+        Cause::Timer => Ended::FalseAlarm,
     }
 }
 
@@ -203,6 +204,7 @@ fn user_park(greenlet: Running, deadline: u64) {
         match wait(greenlet, epoch, deadline, true, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),
+            Ended::FalseAlarm => {}
         }
     }
 }
@@ -216,6 +218,10 @@ pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
         match wait(greenlet, epoch, deadline, false, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),
+            Ended::FalseAlarm => {}
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,6 +222,12 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
         masks.shields.set(masks.shields.get() - 1);
         masks.floor.set(before);
         rearm_current();
+        if masks.has_expired()
+            && let Some(greenlet) = current::greenlet()
+        {
+            // For a `yield_now` that comes before the hub looks at its timers. It is awake, so this is a note.
+            let _noted = greenlet.state.timer();
+        }
     });
     f()
 }

@@ -61,12 +61,21 @@ pub(crate) struct Sight {
     pub(crate) stuck_for: u64,
     /// How long the front of the queue has waited, as far as the thief knows, in nanoseconds.
     pub(crate) front_waited: u64,
+    /// The thief holds clearly more greenlets that wait for I/O or time than the victim.
+    pub(crate) thief_is_heavier: bool,
 }
+
+/// How long the front of a queue must have waited before a hub that already holds more than its share of waiting
+/// greenlets takes from it, in nanoseconds: what it takes may come to wait there too, and stays.
+pub(crate) const HEAVY_PATIENCE: u64 = 1_000_000;
 
 /// Whether a thief takes from this victim now, and how many at most.
 pub(crate) fn may_take(sight: Sight) -> Option<usize> {
-    let worth_it =
-        sight.length >= LONG_QUEUE || sight.stuck_for >= WAKE_COST || sight.front_waited >= WAKE_COST;
+    let worth_it = if sight.thief_is_heavier {
+        sight.front_waited >= HEAVY_PATIENCE || sight.stuck_for >= HEAVY_PATIENCE
+    } else {
+        sight.length >= LONG_QUEUE || sight.stuck_for >= WAKE_COST || sight.front_waited >= WAKE_COST
+    };
     (sight.length > 0 && worth_it).then(|| sight.length.div_ceil(2).min(STEAL_LIMIT))
 }
 

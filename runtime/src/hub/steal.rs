@@ -75,7 +75,13 @@ impl Hub {
             view.started = started;
             view.same_front_since = now;
         }
-        Sight { length, stuck_for: now - view.same_switches_since, front_waited: now - view.same_front_since }
+        let (mine, theirs) = (&self.shared().counters.waiting_outside, &other.counters.waiting_outside);
+        Sight {
+            length,
+            stuck_for: now - view.same_switches_since,
+            front_waited: now - view.same_front_since,
+            thief_is_heavier: policy::place_elsewhere(mine.get() as usize, theirs.get() as usize),
+        }
     }
 
     /// Does what a hub that is stuck in one greenlet would do for others: empties its inbox of what may leave, fires

@@ -218,6 +218,11 @@ impl Runtime {
         crate::monitor::dump_of(&self.shared)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What every hub has done so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {

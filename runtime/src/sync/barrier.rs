@@ -1,7 +1,7 @@
 //! [`Barrier`]: all go on when the last has come.
 
 use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait};
+use crate::wait::{Batch, Interrupts, List, Reason, Side, Wait, Waited};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -85,17 +85,18 @@ impl Barrier {
                 batch.deliver();
                 return BarrierWaitResult(true);
             }
-            let mut waited = wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, ());
-            if waited.ended == Ended::Woken {
-                return BarrierWaitResult(false);
-            }
-            // A round that closed meanwhile passed this waiter over, and began a new count without it.
-            if !waited.passed_over {
-                waited.state.come -= 1;
-            }
-            drop(waited.state);
-            Wait::deliver(waited.ended);
-            if waited.passed_over {
+            let passed_over = match wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, ()) {
+                Waited::Woken(()) => return BarrierWaitResult(false),
+                Waited::Over { mut state, passed_over, .. } => {
+                    // A round that closed meanwhile passed this waiter over, and began a new count without it.
+                    if !passed_over {
+                        state.come -= 1;
+                    }
+                    passed_over
+                }
+            };
+            wait.deliver();
+            if passed_over {
                 return BarrierWaitResult(false);
             }
         }
@@ -114,30 +115,32 @@ impl fmt::Debug for Barrier {
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests {
     use super::*;
+    use crate::testing::{everywhere, thread};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
 
     #[test]
     fn rounds_do_not_overlap_and_each_has_one_leader() {
-        let barrier = Arc::new(Barrier::new(4));
-        let (rounds, leaders) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let (barrier, rounds, leaders) =
-                    (Arc::clone(&barrier), Arc::clone(&rounds), Arc::clone(&leaders));
-                thread::spawn(move || {
-                    for round in 0..200 {
-                        rounds.fetch_add(1, Ordering::SeqCst);
-                        if barrier.wait().is_leader() {
-                            leaders.fetch_add(1, Ordering::SeqCst);
+        everywhere(|| {
+            let barrier = Arc::new(Barrier::new(4));
+            let (rounds, leaders) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let (barrier, rounds, leaders) =
+                        (Arc::clone(&barrier), Arc::clone(&rounds), Arc::clone(&leaders));
+                    thread::spawn(move || {
+                        for round in 0..200 {
+                            rounds.fetch_add(1, Ordering::SeqCst);
+                            if barrier.wait().is_leader() {
+                                leaders.fetch_add(1, Ordering::SeqCst);
+                            }
+                            assert!(rounds.load(Ordering::SeqCst) >= 4 * (round + 1));
                         }
-                        assert!(rounds.load(Ordering::SeqCst) >= 4 * (round + 1));
-                    }
+                    })
                 })
-            })
-            .collect();
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(leaders.load(Ordering::SeqCst), 200);
+                .collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(leaders.load(Ordering::SeqCst), 200);
+        });
     }
 }

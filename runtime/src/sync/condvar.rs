@@ -2,7 +2,7 @@
 
 use super::mutex::MutexGuard;
 use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
+use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -89,7 +89,7 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
-        let woken = self.line.lock().list.wake_next().map(|(wakeup, ())| wakeup);
+        let woken = self.line.lock().list.wake_next(&mut ());
         match woken {
             Some(wakeup) => {
                 wakeup.deliver();
@@ -231,7 +231,7 @@ impl Condvar {
         // wait nor the locking unwinds.
         let raw = unsafe { MutexGuard::mutex(guard).raw() };
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
-        let waited = wait.run(
+        let why = match wait.run(
             &self.line,
             self.line.lock(),
             |line| &mut line.list,
@@ -240,11 +240,15 @@ impl Condvar {
             // In line before the mutex is free, so whoever changes the condition finds this waiter.
             // SAFETY: `guard` holds the lock.
             || unsafe { raw.unlock(GuardSend::new()) },
-        );
-        drop(waited.state);
+        ) {
+            Waited::Woken(()) => None,
+            Waited::Over { why, .. } => Some(why),
+        };
         let _held_again = raw.lock();
-        Wait::deliver(waited.ended);
-        WaitTimeoutResult(waited.ended == Ended::TimedOut)
+        if why == Some(Over::Interrupted) {
+            wait.deliver();
+        }
+        WaitTimeoutResult(why == Some(Over::TimedOut))
     }
 }
 
@@ -267,68 +271,74 @@ impl fmt::Debug for Condvar {
 mod tests {
     use super::super::Mutex;
     use super::*;
+    use crate::testing::{everywhere, thread};
     use std::sync::Arc;
-    use std::thread;
 
     #[test]
     fn waiters_are_notified_in_order() {
-        let shared = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let threads: Vec<_> = (0..4)
-            .map(|i| {
-                let shared = Arc::clone(&shared);
-                let thread = thread::spawn(move || {
-                    let mut order = shared.0.lock();
-                    shared.1.wait(&mut order);
-                    order.push(i);
-                });
-                thread::sleep(Duration::from_millis(20));
-                thread
-            })
-            .collect();
-        for i in 0..4 {
-            assert!(shared.1.notify_one());
-            while shared.0.lock().len() <= i {
-                thread::yield_now();
+        everywhere(|| {
+            let shared = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+            let threads: Vec<_> = (0..4)
+                .map(|i| {
+                    let shared = Arc::clone(&shared);
+                    let thread = thread::spawn(move || {
+                        let mut order = shared.0.lock();
+                        shared.1.wait(&mut order);
+                        order.push(i);
+                    });
+                    thread::sleep(Duration::from_millis(20));
+                    thread
+                })
+                .collect();
+            for i in 0..4 {
+                assert!(shared.1.notify_one());
+                while shared.0.lock().len() <= i {
+                    thread::yield_now();
+                }
             }
-        }
-        assert!(!shared.1.notify_one());
-        assert_eq!(*shared.0.lock(), [0, 1, 2, 3]);
-        threads.into_iter().for_each(|t| t.join().unwrap());
+            assert!(!shared.1.notify_one());
+            assert_eq!(*shared.0.lock(), [0, 1, 2, 3]);
+            threads.into_iter().for_each(|t| t.join().unwrap());
+        });
     }
 
     #[test]
     fn the_mutex_is_locked_again_after_a_timeout() {
-        let (mutex, condvar) = (Mutex::new(()), Condvar::new());
-        let mut guard = mutex.lock();
-        assert!(condvar.wait_for(&mut guard, Duration::from_millis(10)).timed_out());
-        assert!(mutex.is_locked());
-        drop(guard);
-        assert!(!mutex.is_locked());
+        everywhere(|| {
+            let (mutex, condvar) = (Mutex::new(()), Condvar::new());
+            let mut guard = mutex.lock();
+            assert!(condvar.wait_for(&mut guard, Duration::from_millis(10)).timed_out());
+            assert!(mutex.is_locked());
+            drop(guard);
+            assert!(!mutex.is_locked());
+        });
     }
 
     #[test]
     fn notify_all_counts_and_wakes_everybody() {
-        let shared = Arc::new((Mutex::new(0), Condvar::new()));
-        let threads: Vec<_> = (0..8)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    let mut count = shared.0.lock();
-                    *count += 1;
-                    shared.1.wait_while(&mut count, |count| *count < 100);
+        everywhere(|| {
+            let shared = Arc::new((Mutex::new(0), Condvar::new()));
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        let mut count = shared.0.lock();
+                        *count += 1;
+                        shared.1.wait_while(&mut count, |count| *count < 100);
+                    })
                 })
-            })
-            .collect();
-        loop {
-            let mut count = shared.0.lock();
-            if *count == 8 {
-                *count = 100;
-                break;
+                .collect();
+            loop {
+                let mut count = shared.0.lock();
+                if *count == 8 {
+                    *count = 100;
+                    break;
+                }
+                drop(count);
+                thread::yield_now();
             }
-            drop(count);
-            thread::yield_now();
-        }
-        assert_eq!(shared.1.notify_all(), 8);
-        threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(shared.1.notify_all(), 8);
+            threads.into_iter().for_each(|t| t.join().unwrap());
+        });
     }
 }

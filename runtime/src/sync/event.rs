@@ -2,7 +2,7 @@
 
 use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
+use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -125,17 +125,17 @@ impl Event {
             if self.is_set() {
                 return true;
             }
-            let waited = wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, ());
-            drop(waited.state);
-            match waited.ended {
-                Ended::Woken => return true,
-                Ended::TimedOut => return false,
-                Ended::Interrupted => {
-                    Wait::deliver(waited.ended);
-                    if waited.passed_over {
-                        return true;
-                    }
-                }
+            let (why, passed_over) =
+                match wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, ()) {
+                    Waited::Woken(()) => return true,
+                    Waited::Over { why, passed_over, .. } => (why, passed_over),
+                };
+            if why == Over::TimedOut {
+                return false;
+            }
+            wait.deliver();
+            if passed_over {
+                return true;
             }
         }
     }
@@ -159,29 +159,33 @@ impl fmt::Debug for Event {
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests {
     use super::*;
+    use crate::testing::{everywhere, thread};
     use std::sync::Arc;
-    use std::thread;
 
     #[test]
     fn set_and_clear_at_once_still_wakes_everybody() {
-        let event = Arc::new(Event::new());
-        let threads: Vec<_> = (0..50)
-            .map(|_| {
-                let event = Arc::clone(&event);
-                thread::spawn(move || event.wait_timeout(Duration::from_secs(20)))
-            })
-            .collect();
-        thread::sleep(Duration::from_millis(100));
-        event.set();
-        event.clear();
-        assert!(threads.into_iter().all(|t| t.join().unwrap()));
-        assert!(!event.is_set());
+        everywhere(|| {
+            let event = Arc::new(Event::new());
+            let threads: Vec<_> = (0..50)
+                .map(|_| {
+                    let event = Arc::clone(&event);
+                    thread::spawn(move || event.wait_timeout(Duration::from_secs(20)))
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(100));
+            event.set();
+            event.clear();
+            assert!(threads.into_iter().all(|t| t.join().unwrap()));
+            assert!(!event.is_set());
+        });
     }
 
     #[test]
     fn a_wait_in_vain_ends_after_its_time() {
-        let started = Instant::now();
-        assert!(!Event::new().wait_timeout(Duration::from_millis(10)));
-        assert!(started.elapsed() >= Duration::from_millis(10));
+        everywhere(|| {
+            let started = Instant::now();
+            assert!(!Event::new().wait_timeout(Duration::from_millis(10)));
+            assert!(started.elapsed() >= Duration::from_millis(10));
+        });
     }
 }

@@ -45,3 +45,5 @@ pub use wait_group::WaitGroup;
 mod kill_tests;
 #[cfg(all(test, greenhub_loom))]
 mod model;
+#[cfg(all(test, not(greenhub_loom)))]
+mod random_tests;

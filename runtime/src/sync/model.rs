@@ -94,6 +94,29 @@ fn model_mutex_cancelled_lock_loses_no_hand_over() {
     });
 }
 
+/// While one waiter is on its way to try, another is handed the lock, which it unlocks past the list at once.
+#[test]
+fn model_mutex_hand_over_beside_a_woken_waiter() {
+    check(3, || {
+        let mutex = Arc::new(Mutex::new(Watched::new()));
+        let spawn = || {
+            let mutex = Arc::clone(&mutex);
+            thread::spawn(move || mutex.lock().add())
+        };
+        let guard = mutex.lock();
+        let threads = [spawn(), spawn()];
+        drop(guard);
+        if let Some(guard) = mutex.try_lock() {
+            guard.add();
+            MutexGuard::unlock_fair(guard);
+        }
+        for t in threads {
+            t.join().unwrap();
+        }
+        assert!(mutex.try_lock().expect("free").get() >= 2);
+    });
+}
+
 /// A hand-over by a fair unlock meets a locker that gives up, while a third holds out: the lock goes to somebody.
 #[test]
 fn model_mutex_fair_unlock_and_bump() {

@@ -22,7 +22,7 @@
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::facade::{Mutex, const_fn};
-use crate::wait::{Ended, Interrupts, List, Reason, Side, Wait, Wakeup, current_id, deadline_after};
+use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,6 @@ impl RawMutex {
         self.take() || self.lock_slowly(deadline, interrupts, what)
     }
 
-    #[cold]
     #[inline(never)]
     fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
         let reason = Reason { holder: Some(Self::holder_at), ..Reason::new(what, self) };
@@ -153,30 +152,27 @@ impl RawMutex {
                 self.note_holder();
                 return true;
             }
-            let waited = wait.in_line(&self.queue, queue, |q| &mut q.list, side, Handed::Chance);
-            queue = waited.state;
-            match waited.ended {
-                Ended::Woken if waited.entry == Handed::Lock => {
-                    drop(queue);
+            match wait.in_line(&self.queue, queue, |q| &mut q.list, side, Handed::Chance) {
+                Waited::Woken(Handed::Lock) => {
                     self.note_holder();
                     return true;
                 }
-                Ended::Woken => {
+                Waited::Woken(Handed::Chance) => {
                     // A deadline or an interrupt that came meanwhile ends the next wait, not this chance.
                     side = Side::Front;
                     overtaken_since.get_or_insert_with(Instant::now);
                 }
-                Ended::TimedOut | Ended::Interrupted => {
-                    self.withdraw(&queue);
-                    drop(queue);
-                    if waited.ended == Ended::TimedOut {
+                Waited::Over { state, why, .. } => {
+                    self.withdraw(&state);
+                    drop(state);
+                    if why == Over::TimedOut {
                         return false;
                     }
-                    Wait::deliver(waited.ended);
+                    wait.deliver();
                     side = Side::Back;
-                    queue = self.queue.lock();
                 }
             }
+            queue = self.queue.lock();
         }
     }
 
@@ -211,7 +207,6 @@ impl RawMutex {
     }
 
     /// Frees the lock and wakes who must be woken. The caller holds the lock.
-    #[cold]
     #[inline(never)]
     fn unlock_slowly(&self, fair: bool) {
         let mut state = self.state.load(Ordering::Relaxed);
@@ -241,22 +236,27 @@ impl RawMutex {
         let state = self.state.load(Ordering::Relaxed);
         debug_assert!(state & LOCKED != 0);
         let hand_over = fair || state & STARVED != 0;
-        let woken = queue.list.wake_next().map(|(wakeup, entry)| {
-            if hand_over {
-                *entry = Handed::Lock;
+        let mut given = if hand_over { Handed::Lock } else { Handed::Chance };
+        let waiters = |line: &List<Handed>| if line.is_empty() { 0 } else { WAITERS };
+        let woken = loop {
+            let woken = queue.list.end_first(|entry, line| {
+                std::mem::swap(entry, &mut given);
+                if hand_over {
+                    // `LOCKED` stays: from the wake on it belongs to the waiter, which may unlock at once. A `WOKEN`
+                    // waiter may be on its way beside it. Relaxed: the wake publishes it.
+                    self.state.store(waiters(line) | LOCKED | (state & WOKEN), Ordering::Relaxed);
+                }
+            });
+            if let Ok(woken) = woken {
+                break woken;
             }
-            wakeup
-        });
-        let mut next = if queue.list.is_empty() { 0 } else { WAITERS };
-        next |= match woken {
-            // `LOCKED` stays: it belongs to the woken waiter now. A `WOKEN` waiter may be on its way beside it.
-            Some(_) if hand_over => LOCKED | (state & WOKEN),
-            Some(_) => WOKEN,
-            None => state & WOKEN,
         };
-        // Release: pairs with the Acquire of the next taker. A waiter that is handed the lock takes the list's lock
-        // first, which orders everything before this unlock.
-        self.state.store(next, Ordering::Release);
+        if woken.is_none() || !hand_over {
+            let on_its_way = if woken.is_some() { WOKEN } else { state & WOKEN };
+            // The woken waiter needs the list's lock before it looks at this. Release: pairs with the Acquire of the
+            // next taker.
+            self.state.store(waiters(&queue.list) | on_its_way, Ordering::Release);
+        }
         woken
     }
 }

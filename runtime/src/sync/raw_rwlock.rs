@@ -13,7 +13,7 @@
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait};
+use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;
 
@@ -95,7 +95,6 @@ impl RawRwLock {
         self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what)
     }
 
-    #[cold]
     #[inline(never)]
     fn lock_slowly(
         &self,
@@ -110,19 +109,19 @@ impl RawRwLock {
             if self.take_or_announce(access) {
                 return true;
             }
-            let waited = wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, access);
-            if waited.ended == Ended::Woken {
-                return true;
-            }
-            let mut line = waited.state;
+            let (mut line, why) =
+                match wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, access) {
+                    Waited::Woken(_) => return true,
+                    Waited::Over { state, why, .. } => (state, why),
+                };
             let mut batch = Batch::new();
             self.grant_line(&mut line, &mut batch);
             drop(line);
             batch.deliver();
-            if waited.ended == Ended::TimedOut {
+            if why == Over::TimedOut {
                 return false;
             }
-            Wait::deliver(waited.ended);
+            wait.deliver();
         }
     }
 
@@ -144,7 +143,6 @@ impl RawRwLock {
         }
     }
 
-    #[cold]
     #[inline(never)]
     fn grant_waiters(&self) {
         let mut batch = Batch::new();
@@ -155,12 +153,12 @@ impl RawRwLock {
     /// Grants the lock from the head of the line, as far as it goes, and clears `WAITERS` behind the last.
     fn grant_line(&self, line: &mut Line, batch: &mut Batch) {
         while let Some(&access) = line.list.front() {
-            // Acquire (in `take`): on behalf of the waiter, who takes the line's lock after this.
+            // Acquire (in `take`): on behalf of the waiter, to whom the wake passes it on.
             if !self.take(access, true) {
                 return;
             }
             match line.list.wake_first() {
-                Ok(Some((wakeup, _))) => batch.push(wakeup),
+                Ok(Some(wakeup)) => batch.push(wakeup),
                 _ => {
                     // It had stopped waiting: put back what was taken for it. Release: passes on what the Acquire
                     // saw.

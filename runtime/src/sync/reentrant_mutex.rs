@@ -271,27 +271,29 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for ReentrantMutex<T> {
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests {
     use super::*;
+    use crate::testing::{everywhere, thread};
     use std::cell::Cell;
     use std::sync::Arc;
-    use std::thread;
 
     #[test]
     fn the_lock_is_free_only_after_the_last_guard() {
-        let mutex = Arc::new(ReentrantMutex::new(Cell::new(0)));
-        let (outer, inner) = (mutex.lock(), mutex.lock());
-        let other = {
-            let mutex = Arc::clone(&mutex);
-            thread::spawn(move || {
-                assert!(mutex.try_lock_for(Duration::from_millis(5)).is_none());
-                mutex.lock().set(1);
-            })
-        };
-        drop(outer);
-        thread::sleep(Duration::from_millis(30));
-        assert_eq!(inner.get(), 0);
-        assert!(mutex.is_owned());
-        drop(inner);
-        other.join().unwrap();
-        assert_eq!(mutex.lock().get(), 1);
+        everywhere(|| {
+            let mutex = Arc::new(ReentrantMutex::new(Cell::new(0)));
+            let (outer, inner) = (mutex.lock(), mutex.lock());
+            let other = {
+                let mutex = Arc::clone(&mutex);
+                thread::spawn(move || {
+                    assert!(mutex.try_lock_for(Duration::from_millis(5)).is_none());
+                    mutex.lock().set(1);
+                })
+            };
+            drop(outer);
+            thread::sleep(Duration::from_millis(30));
+            assert_eq!(inner.get(), 0);
+            assert!(mutex.is_owned());
+            drop(inner);
+            other.join().unwrap();
+            assert_eq!(mutex.lock().get(), 1);
+        });
     }
 }

@@ -11,7 +11,7 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Ended, Interrupts, List, Reason, Side, Wait, deadline_after};
+use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -269,7 +269,6 @@ impl Semaphore {
         self.take(count) || self.acquire_slowly(count, deadline, what)
     }
 
-    #[cold]
     #[inline(never)]
     fn acquire_slowly(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
@@ -281,19 +280,19 @@ impl Semaphore {
             if before & WAITERS == 0 && self.take_first(count) {
                 return true;
             }
-            let waited = wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, Wanted(count));
-            if waited.ended == Ended::Woken {
-                return true;
-            }
-            let mut line = waited.state;
+            let (mut line, why) =
+                match wait.in_line(&self.line, line, |line| &mut line.list, Side::Back, Wanted(count)) {
+                    Waited::Woken(_) => return true,
+                    Waited::Over { state, why, .. } => (state, why),
+                };
             let mut batch = Batch::new();
             self.serve(&mut line, &mut batch);
             drop(line);
             batch.deliver();
-            if waited.ended == Ended::TimedOut {
+            if why == Over::TimedOut {
                 return false;
             }
-            Wait::deliver(waited.ended);
+            wait.deliver();
         }
     }
 
@@ -311,7 +310,6 @@ impl Semaphore {
         false
     }
 
-    #[cold]
     #[inline(never)]
     fn serve_waiters(&self) {
         let mut batch = Batch::new();
@@ -323,14 +321,18 @@ impl Semaphore {
     fn serve(&self, line: &mut Line, batch: &mut Batch) {
         while let Some(&Wanted(count)) = line.list.front() {
             // While `WAITERS` is set only the holder of the line's lock takes permits: what is free stays free.
-            // Acquire: pairs with the Release in `add_permits`, for the waiter too, who takes the line's lock next.
+            // Acquire: pairs with the Release in `add_permits`; the wake passes it on to the waiter.
             if self.state.load(Ordering::Acquire) / ONE < count {
                 return;
             }
-            if let Ok(Some((wakeup, _))) = line.list.wake_first() {
-                // Relaxed: read with Acquire above.
-                self.state.fetch_sub(count * ONE, Ordering::Relaxed);
-                batch.push(wakeup);
+            // Taken first, since a woken waiter may give them back at once. Relaxed: read with Acquire above.
+            self.state.fetch_sub(count * ONE, Ordering::Relaxed);
+            match line.list.wake_first() {
+                Ok(Some(wakeup)) => batch.push(wakeup),
+                _ => {
+                    // It had stopped waiting. Release: passes on what the Acquire saw.
+                    self.state.fetch_add(count * ONE, Ordering::Release);
+                }
             }
         }
         self.state.fetch_and(!WAITERS, Ordering::Relaxed);

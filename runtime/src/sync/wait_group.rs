@@ -94,21 +94,23 @@ impl fmt::Debug for WaitGroup {
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests {
     use super::*;
+    use crate::testing::{everywhere, thread};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
 
     #[test]
     fn wait_returns_when_the_last_clone_is_gone() {
-        let (group, done) = (WaitGroup::new(), Arc::new(AtomicUsize::new(0)));
-        for _ in 0..8 {
-            let (group, done) = (group.clone(), Arc::clone(&done));
-            thread::spawn(move || {
-                thread::sleep(Duration::from_millis(5));
-                done.fetch_add(1, Ordering::SeqCst);
-                drop(group);
-            });
-        }
-        group.wait();
-        assert_eq!(done.load(Ordering::SeqCst), 8);
+        everywhere(|| {
+            let (group, done) = (WaitGroup::new(), Arc::new(AtomicUsize::new(0)));
+            for _ in 0..8 {
+                let (group, done) = (group.clone(), Arc::clone(&done));
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(5));
+                    done.fetch_add(1, Ordering::SeqCst);
+                    drop(group);
+                });
+            }
+            group.wait();
+            assert_eq!(done.load(Ordering::SeqCst), 8);
+        });
     }
 }

@@ -8,17 +8,20 @@
 //!
 //! Who may do what
 //!
-//! - The waiter enlists, parks without the lock, takes the lock again and looks at its own node ([`Wait::run`]).
-//! - A waker holds the lock from taking a node out of line until it has written the entry. The waiter cannot leave
-//!   its wait without that lock, so the node outlives the hand-over; nothing of the node is touched afterwards.
+//! - The waiter enlists and parks without the lock ([`Wait::run`]). If it was woken, node and entry are its own again
+//!   and it leaves without the lock. If its wait ended otherwise it takes the lock and looks at its node first.
+//! - A waker, under the lock, takes a node out of line and writes the entry, and *then* ends the wait, with which the
+//!   node is gone. If the wait turns out to be over, the waiter has not been woken and cannot leave without the lock:
+//!   the waker takes back what it had put into the entry.
 //!
 //! Rules
 //!
 //! 1. Exactly one side ends a wait. [`Waiter::wake`] decides it: the waker that gets a [`Wakeup`] has won, and only
 //!    then hands something over. A waiter whose deadline or kill came first is passed over, and the next in line is
 //!    tried: a hand-over is never lost to somebody who has stopped waiting.
-//! 2. A waiter whose wait ended for another reason, but who was taken out of line before it got the lock back, *was*
-//!    woken: it owns what its entry holds. Its interrupt stays due for its next wait.
+//! 2. Nobody but a waker of this list knows the wait's epoch, so [`Ended::Woken`] says that a waker of this list is
+//!    done with the node. It releases and the waiter acquires the state word (or the thread's epoch): what the waker
+//!    wrote, in the entry and elsewhere, is visible.
 //! 3. Wakeups are delivered after the lock is released, in the order in which the waiters stood.
 
 use super::waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
@@ -36,28 +39,20 @@ pub(crate) struct List<T> {
 // through the list an entry may be written by one thread and read by another, hence `T: Send`.
 unsafe impl<T: Send> Send for List<T> {}
 
-/// One waiter in line. Lives in the frame of [`Wait::run`] and is reached from the list while `place` is `InLine`.
+/// One waiter in line. Lives in the frame of [`Wait::run`] and is reached from the list while it is in line.
 struct Node<T> {
     cell: UnsafeCell<NodeState<T>>,
 }
 
-/// What a node holds; all of it belongs to whoever holds the list's lock.
+/// What a node holds; all of it belongs to whoever holds the list's lock, and from a waker's [`Waiter::wake`] on to the
+/// waiter.
 struct NodeState<T> {
     prev: *const Node<T>,
     next: *const Node<T>,
-    place: Place,
+    /// Linked. Otherwise taken out of line by a waker that ended the wait, or that came too late for it.
+    in_line: bool,
     waiter: Waiter,
     entry: T,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Linked; nobody has called this waiter yet.
-    InLine,
-    /// Taken out of line by a waker that ended the wait: the entry is what was handed over.
-    Woken,
-    /// Taken out of line by a waker that came too late: the waiter is leaving by itself.
-    PassedOver,
 }
 
 /// At which end a waiter joins the line.
@@ -89,40 +84,56 @@ impl<T> List<T> {
         Some(unsafe { (*self.head).cell.with(|state| &(*state).entry) })
     }
 
-    /// Takes the first in line out and ends its wait. `Err` if its wait was over already (it is passed over),
-    /// `Ok(None)` if nobody stands in line.
-    #[inline]
-    pub(crate) fn wake_first(&mut self) -> Result<Option<(Wakeup, &mut T)>, PassedOver> {
+    /// Takes the first in line out, calls `exchange` with its entry and the line that is left, and ends its wait.
+    /// `Ok(None)` if nobody stands in line; `Err` if its wait was over already: it is passed over, and `exchange`, which
+    /// must be its own inverse, called again.
+    ///
+    /// Once woken the waiter runs on at once, also before this returns. What it relies on must be done in `exchange`.
+    #[inline(always)]
+    pub(crate) fn end_first(
+        &mut self,
+        mut exchange: impl FnMut(&mut T, &Self),
+    ) -> Result<Option<Wakeup>, PassedOver> {
         if self.head.is_null() {
             return Ok(None);
         }
         let node = self.head;
-        // SAFETY: linked nodes are alive, and `&mut self` means that the lock is held.
-        let state = unsafe { (*node).cell.with_mut(|state| &mut *state) };
-        self.unlink(state);
-        // SAFETY: the caller holds the lock without which the waiter cannot leave its wait.
-        match unsafe { state.waiter.wake() } {
-            Some(wakeup) => {
-                state.place = Place::Woken;
-                Ok(Some((wakeup, &mut state.entry)))
-            }
+        // SAFETY: linked nodes are alive, and `&mut self` means that the lock is held. The reference ends here.
+        let waiter = unsafe {
+            (*node).cell.with_mut(|state| {
+                let state = &mut *state;
+                self.unlink(state);
+                state.in_line = false;
+                exchange(&mut state.entry, self);
+                state.waiter
+            })
+        };
+        // From here on the node is the waiter's, if it was woken.
+        // SAFETY: the waiter cannot have left its wait: it has not been woken, and for anything else it needs the lock.
+        match unsafe { waiter.wake() } {
+            Some(wakeup) => Ok(Some(wakeup)),
             None => {
-                state.place = Place::PassedOver;
+                // SAFETY: as above, still.
+                unsafe { (*node).cell.with_mut(|state| exchange(&mut (*state).entry, self)) };
                 Err(PassedOver)
             }
         }
     }
 
-    /// Ends the wait of the first in line that still waits, passing over those whose wait is over, and returns its
-    /// entry for the caller to leave something in.
+    /// Takes the first in line out and ends its wait; its entry stays as it is. `Err` if its wait was over already (it
+    /// is passed over), `Ok(None)` if nobody stands in line.
     #[inline]
-    pub(crate) fn wake_next(&mut self) -> Option<(Wakeup, &mut T)> {
-        let list: *mut Self = self;
+    pub(crate) fn wake_first(&mut self) -> Result<Option<Wakeup>, PassedOver> {
+        self.end_first(|_, _| ())
+    }
+
+    /// Ends the wait of the first in line that still waits, passing over those whose wait is over, and exchanges its
+    /// entry for `given`.
+    #[inline]
+    pub(crate) fn wake_next(&mut self, given: &mut T) -> Option<Wakeup> {
         loop {
-            // SAFETY: `list` is this exclusive borrow; each turn's borrow ends before the next begins, except the
-            // one returned. (The borrow checker does not see that an `Err` keeps nothing borrowed.)
-            match unsafe { (*list).wake_first() } {
-                Ok(found) => return found,
+            match self.end_first(|entry, _| std::mem::swap(entry, given)) {
+                Ok(woken) => return woken,
                 Err(PassedOver) => continue,
             }
         }
@@ -130,8 +141,12 @@ impl<T> List<T> {
 
     /// Ends every wait and adds the wakeups to `batch`. Entries stay as they are.
     pub(crate) fn wake_all(&mut self, batch: &mut Batch) {
-        while let Some((wakeup, _)) = self.wake_next() {
-            batch.push(wakeup);
+        loop {
+            match self.wake_first() {
+                Ok(Some(wakeup)) => batch.push(wakeup),
+                Ok(None) => return,
+                Err(PassedOver) => {}
+            }
         }
     }
 
@@ -219,21 +234,36 @@ pub(crate) struct Wait {
     pub(crate) reason: Reason,
 }
 
-/// The end of a wait, with the lock held again.
-pub(crate) struct Waited<'a, S, T> {
-    /// The lock around the list.
-    pub(crate) state: MutexGuard<'a, S>,
-    /// `Woken` if and only if a waker took this waiter out of line (rule 2).
-    pub(crate) ended: Ended,
-    /// Whether a waker had its turn for this waiter and came too late. Owners that count their waiters need to know.
-    pub(crate) passed_over: bool,
-    /// The entry, with whatever a waker left in it.
-    pub(crate) entry: T,
+/// The end of a wait.
+pub(crate) enum Waited<'a, S, T> {
+    /// A waker ended it, and this is what it left in the entry.
+    Woken(T),
+    /// It ended otherwise; the caller is out of line and was handed nothing.
+    Over {
+        /// The lock around the list.
+        state: MutexGuard<'a, S>,
+        /// Why.
+        why: Over,
+        /// Whether a waker had its turn for this waiter and came too late. Owners that count their waiters need to
+        /// know.
+        passed_over: bool,
+        /// What the caller had put there.
+        entry: T,
+    },
+}
+
+/// Why a wait ended that nobody woke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Over {
+    /// Its deadline passed.
+    TimedOut,
+    /// Something else may be due: [`Wait::deliver`], without the lock, and if that returns wait again.
+    Interrupted,
 }
 
 impl Wait {
     /// Stands in line until the wait ends: steps 2 to 4 of the module page.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn in_line<'a, S, T>(
         self,
         lock: &'a Mutex<S>,
@@ -246,6 +276,10 @@ impl Wait {
     }
 
     /// As [`Wait::in_line`]; `enlisted` runs when the caller stands in line and the lock is released.
+    ///
+    /// Inlined, with all between here and the switch, because returns are predicted badly after a switch: each frame
+    /// less saves a misprediction.
+    #[inline(always)]
     pub(crate) fn run<'a, S, T>(
         self,
         lock: &'a Mutex<S>,
@@ -260,51 +294,48 @@ impl Wait {
             cell: UnsafeCell::new(NodeState {
                 prev: ptr::null(),
                 next: ptr::null(),
-                place: Place::InLine,
+                in_line: true,
                 waiter,
                 entry,
             }),
         };
         // SAFETY: this frame does not end before the node is out of line: `must_stay` aborts on an unwinding, and
-        // the loop below leaves only once `place` says so or after unlinking.
+        // the loop below leaves only when a waker has taken the node out, or after unlinking it.
         unsafe { list(&mut state).link(&node, side) };
         let must_stay = AbortOnUnwind;
         drop(state);
         enlisted();
-        let (state, ended, passed_over) = loop {
-            #[cfg(any(not(test), greenhub_loom))]
-            let ended = park(&waiter, self.deadline, self.interrupts, self.reason);
-            #[cfg(all(test, not(greenhub_loom)))]
-            let ended = kill::park_until_killed(&waiter, &self);
-            let mut state = lock.lock();
-            // SAFETY: the lock is held.
-            let place = node.cell.with(|node| unsafe { (*node).place });
-            match (place, ended) {
-                (Place::Woken, _) => break (state, Ended::Woken, false),
-                (Place::PassedOver, ended) => break (state, ended, true),
-                (Place::InLine, Ended::Woken) => {
-                    // Nobody who knows this list ended the wait: stay in line.
-                    waiter.renew();
-                    // SAFETY: the lock is held.
-                    node.cell.with_mut(|node| unsafe { (*node).waiter = waiter });
-                }
-                (Place::InLine, ended) => {
-                    // SAFETY: the lock is held, and the node is linked in this list.
-                    node.cell.with(|node| unsafe { list(&mut state).unlink(&*node) });
-                    break (state, ended, false);
-                }
+        let (state, why, passed_over) = loop {
+            let ended = park(&waiter, self.deadline, self.interrupts, &self.reason);
+            if ended == Ended::Woken {
+                std::mem::forget(must_stay);
+                return Waited::Woken(node.cell.into_inner().entry);
             }
+            let mut state = lock.lock();
+            // SAFETY: not woken, so the node is the lock's, which is held.
+            let in_line = node.cell.with(|node| unsafe { (*node).in_line });
+            if in_line && ended == Ended::FalseAlarm {
+                // Same place in line, new epoch.
+                waiter.renew();
+                // SAFETY: as above.
+                node.cell.with_mut(|node| unsafe { (*node).waiter = waiter });
+                continue;
+            }
+            if in_line {
+                // SAFETY: as above, and the node is linked in this list.
+                node.cell.with(|node| unsafe { list(&mut state).unlink(&*node) });
+            }
+            let why = if ended == Ended::TimedOut { Over::TimedOut } else { Over::Interrupted };
+            break (state, why, !in_line);
         };
         std::mem::forget(must_stay);
-        Waited { state, ended, passed_over, entry: node.cell.into_inner().entry }
+        Waited::Over { state, why, passed_over, entry: node.cell.into_inner().entry }
     }
 
-    /// Unwinds if `ended` says that a kill or a timeout is due and it may be delivered here. No lock may be held.
-    #[inline]
-    pub(crate) fn deliver(ended: Ended) {
-        if ended == Ended::Interrupted {
-            #[cfg(all(test, not(greenhub_loom)))]
-            kill::deliver_kill();
+    /// After [`Over::Interrupted`]: unwinds if a kill or a timeout is due and may be delivered here. No lock may be
+    /// held.
+    pub(crate) fn deliver(&self) {
+        if self.interrupts != Interrupts::Kept {
             deliver_interrupts();
         }
     }
@@ -329,8 +360,6 @@ pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
-#[cfg(all(test, not(greenhub_loom)))]
-pub(crate) mod kill;
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests;
 

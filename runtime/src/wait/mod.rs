@@ -11,7 +11,7 @@
 //!
 //! A waker finds the waiter under the lock, calls [`Waiter::wake`] *under that lock* (the node may live on the
 //! waiter's stack and is gone as soon as the waiter can take the lock again), and calls [`Wakeup::deliver`] after
-//! releasing it.
+//! releasing it. The [`list`] spares a woken waiter the lock of step 4: there the wake is the last touch of the node.
 
 mod id;
 pub(crate) mod list;
@@ -19,5 +19,5 @@ pub(crate) mod thread;
 mod waiter;
 
 pub(crate) use id::current_id;
-pub(crate) use list::{Batch, List, Side, Wait, deadline_after};
+pub(crate) use list::{Batch, List, Over, Side, Wait, Waited, deadline_after};
 pub(crate) use waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};

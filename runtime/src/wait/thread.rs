@@ -2,6 +2,7 @@
 
 use super::{Ended, Interrupts};
 use crate::facade::{Arc, Condvar, Mutex};
+use std::ptr::NonNull;
 use std::time::Instant;
 
 #[cfg(all(test, greenhub_loom))]
@@ -80,6 +81,27 @@ impl ThreadSelf {
             #[cfg(not(greenhub_loom))]
             masks: crate::greenlet::timeout::Masks::new(),
         })
+    }
+}
+
+impl ThreadSelf {
+    /// Where a waker finds the thread.
+    pub(crate) fn address(this: &Arc<Self>) -> NonNull<Self> {
+        NonNull::new(Arc::as_ptr(this).cast_mut()).expect("an `Arc` is not null")
+    }
+
+    /// Keeps what is at `address` alive for a waker: the thread may be gone as soon as its wait is over, and ending the
+    /// wait touches the parker a little longer.
+    ///
+    /// # Safety
+    ///
+    /// `address` comes from [`ThreadSelf::address`], and the thread has not ended.
+    pub(crate) unsafe fn share(address: NonNull<Self>) -> Arc<Self> {
+        // SAFETY: the pointer is that of an `Arc`, which the thread holds; the count goes up by the one taken over.
+        unsafe {
+            Arc::increment_strong_count(address.as_ptr().cast_const());
+            Arc::from_raw(address.as_ptr().cast_const())
+        }
     }
 }
 

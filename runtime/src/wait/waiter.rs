@@ -32,8 +32,9 @@ impl Target {
         Self(header.cast())
     }
 
-    fn thread(thread: &ThreadSelf) -> Self {
-        Self(NonNull::from(thread).cast().map_addr(|address| address | THREAD))
+    /// `thread` is a [`ThreadSelf::address`].
+    fn thread(thread: NonNull<ThreadSelf>) -> Self {
+        Self(thread.cast().map_addr(|address| address | THREAD))
     }
 
     #[inline(always)]
@@ -108,6 +109,9 @@ pub(crate) enum Ended {
     /// A kill or an enclosing timeout is due: unlist, then call [`deliver_interrupts`]. If that returns, it was a
     /// false alarm: wait again.
     Interrupted,
+    /// A timer fired that has no say in this wait (one that may not be interrupted, or whose deadline is yet to come):
+    /// wait again.
+    FalseAlarm,
 }
 
 /// What a wait is for, as `dump()` and the deadlock report say it.
@@ -153,8 +157,14 @@ impl Waiter {
         if let Some(greenlet) = current::greenlet() {
             return Waiter::of(greenlet);
         }
+        Self::current_thread()
+    }
+
+    /// As [`Waiter::current`] where no greenlet runs.
+    #[cold]
+    fn current_thread() -> Waiter {
         let thread = thread::current();
-        Waiter { target: Target::thread(&thread), epoch: thread.parker.epoch() }
+        Waiter { target: Target::thread(ThreadSelf::address(&thread)), epoch: thread.parker.epoch() }
     }
 
     /// As [`Waiter::current`], in a greenlet that knows itself.
@@ -170,11 +180,14 @@ impl Waiter {
     ///
     /// # Safety
     ///
-    /// The waiter must still be inside its wait: the caller holds the lock that the waiter takes before it leaves.
+    /// The waiter must still be inside its wait: the caller holds the lock that the waiter takes before it leaves, or
+    /// knows that this very call is what the waiter needs to leave. What the waiter's frame holds may be gone when this
+    /// returns `Some`.
     #[inline]
     pub(crate) unsafe fn wake(&self) -> Option<Wakeup> {
         match self.target.who() {
-            // SAFETY: a greenlet inside its wait has not ended, so its header is alive.
+            // SAFETY: a greenlet inside its wait has not ended, so its header is alive; once the state word says that
+            // the wait is over it is not touched any more.
             #[cfg(not(greenhub_loom))]
             Who::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
                 // SAFETY: the verdict says that we own the push.
@@ -182,8 +195,10 @@ impl Waiter {
                 Wake::Noted => Some(Wakeup::done()),
                 Wake::Stale => None,
             },
-            // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
-            Who::Thread(thread) => unsafe { thread.as_ref() }.parker.end(self.epoch).then(Wakeup::done),
+            Who::Thread(thread) => {
+                // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
+                unsafe { ThreadSelf::share(thread) }.parker.end(self.epoch).then(Wakeup::done)
+            }
         }
     }
 
@@ -208,15 +223,17 @@ pub(crate) fn park(
     waiter: &Waiter,
     deadline: Option<Instant>,
     interrupts: Interrupts,
-    #[cfg_attr(greenhub_loom, expect(unused_variables, reason = "only greenlets say what they wait for"))]
-    reason: Reason,
+    reason: &Reason,
 ) -> Ended {
+    #[cfg(greenhub_loom)]
+    let _for_reports_only = reason;
     match waiter.target.who() {
         #[cfg(not(greenhub_loom))]
-        Who::Greenlet(_) => match current::greenlet() {
-            Some(greenlet) => park::park_for(greenlet, waiter.epoch, deadline, interrupts, &reason),
-            None => unreachable!("a greenlet's wait is parked by the greenlet"),
-        },
+        Who::Greenlet(header) => {
+            // SAFETY: a greenlet parks itself only, so the caller runs on it.
+            let greenlet = unsafe { current::Running::itself(header) };
+            park::park_for(greenlet, waiter.epoch, deadline, interrupts, reason)
+        }
         Who::Thread(_) => thread::park(waiter.epoch, deadline, interrupts),
     }
 }

@@ -186,10 +186,11 @@ impl Source {
             Listed { source: self, id: waiters.insert(direction, waiter) }
         };
         let reason = Reason::outside(what, std::ptr::from_ref(self).addr());
-        let ended = park(&waiter, deadline, interrupts, reason);
+        let ended = park(&waiter, deadline, interrupts, &reason);
         drop(listed);
         match ended {
-            Ended::Woken => Awaited::Woken,
+            // Whoever is told to look again does.
+            Ended::Woken | Ended::FalseAlarm => Awaited::Woken,
             Ended::TimedOut => Awaited::TimedOut,
             Ended::Interrupted => Awaited::Interrupted,
         }

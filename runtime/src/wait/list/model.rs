@@ -17,23 +17,24 @@ fn acquire(lock: &Mutex<Permits>, deadline: Option<Instant>) -> bool {
         return true;
     }
     let wait = Wait { deadline, interrupts: Interrupts::Kept, reason: Reason::new("model", lock) };
-    let waited = wait.in_line(lock, state, |s| &mut s.list, Side::Back, false);
-    assert_eq!(waited.ended == Ended::Woken, waited.entry);
-    waited.entry
+    match wait.in_line(lock, state, |s| &mut s.list, Side::Back, false) {
+        Waited::Woken(handed) => {
+            assert!(handed);
+            true
+        }
+        Waited::Over { entry, .. } => {
+            assert!(!entry, "taken back");
+            false
+        }
+    }
 }
 
 fn release(lock: &Mutex<Permits>) {
     let mut state = lock.lock();
-    let woken = match state.list.wake_next() {
-        Some((wakeup, handed)) => {
-            *handed = true;
-            Some(wakeup)
-        }
-        None => {
-            state.free += 1;
-            None
-        }
-    };
+    let woken = state.list.wake_next(&mut true);
+    if woken.is_none() {
+        state.free += 1;
+    }
     drop(state);
     if let Some(wakeup) = woken {
         wakeup.deliver();
@@ -89,7 +90,7 @@ fn model_list_two_waiters_one_permit() {
 fn model_list_first_come_first_woken() {
     struct Line {
         tickets: usize,
-        list: List<(usize, usize)>,
+        list: List<usize>,
     }
     crate::model::explore_within(2, || {
         let lock = Arc::new(Mutex::new(Line { tickets: 0, list: List::new() }));
@@ -104,22 +105,23 @@ fn model_list_first_come_first_woken() {
                     interrupts: Interrupts::Kept,
                     reason: Reason::new("model", &*lock),
                 };
-                let waited = wait.in_line(&lock, state, |s| &mut s.list, Side::Back, (ticket, 0));
-                assert_eq!(waited.entry.0, waited.entry.1);
+                match wait.in_line(&lock, state, |s| &mut s.list, Side::Back, 0) {
+                    Waited::Woken(turn) => assert_eq!(turn, ticket),
+                    Waited::Over { .. } => unreachable!("without a deadline"),
+                }
             })
         };
         let threads = [spawn(), spawn()];
         let mut woken = 0;
         while woken < 2 {
             let mut state = lock.lock();
-            let wakeup = state.list.wake_next().map(|(wakeup, entry)| {
-                woken += 1;
-                entry.1 = woken;
-                wakeup
-            });
+            let wakeup = state.list.wake_next(&mut (woken + 1));
             drop(state);
             match wakeup {
-                Some(wakeup) => wakeup.deliver(),
+                Some(wakeup) => {
+                    woken += 1;
+                    wakeup.deliver();
+                }
                 None => thread::yield_now(),
             }
         }
