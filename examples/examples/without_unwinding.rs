@@ -19,7 +19,8 @@ fn main() -> io::Result<()> {
         println!("a read when its time is up: {read:?}");
 
         let start = Instant::now();
-        let slept = greenhub::timeout(Duration::from_millis(5), || greenhub::sleep(Duration::from_millis(30)));
+        let slept =
+            greenhub::timeout(Duration::from_millis(5), || greenhub::sleep(Duration::from_millis(30)));
         println!("a sleep when its time is up: {slept:?} after {:?}", start.elapsed());
 
         let reader = greenhub::spawn(move || client.read(&mut [0; 16]));
