@@ -6,8 +6,10 @@ root=$PWD
 cargo package -p greenhub --allow-dirty
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-if rustup toolchain list 2>/dev/null | grep -q "^$wanted"; then
-    cargo "+$wanted" check -p greenhub --target-dir target/rust-version
+# Installed as 1.95, as 1.95.0 or as 1.95.0-x86_64-...: any of them is that release.
+toolchain=$(rustup toolchain list 2>/dev/null | awk '{ print $1 }' | grep -E "^${wanted//./\\.}([.-]|$)" | head -n 1 || true)
+if [ -n "$toolchain" ]; then
+    cargo "+$toolchain" check -p greenhub --target-dir target/rust-version
 else
     echo "package: skipped the build with Rust $wanted: that toolchain is not installed (rustup toolchain install $wanted)"
 fi

@@ -184,9 +184,8 @@ fn a_timeout_drops_the_future() {
 #[test]
 fn a_panic_in_a_future_is_the_caller_s() {
     inside(|| {
-        let (error, _) = quietly(|| {
-            greenhub::spawn(|| greenhub::block_on(async { panic!("expected") })).join().map(|()| ())
-        });
+        let (error, _) =
+            quietly(|| greenhub::spawn(|| greenhub::block_on(async { panic!("expected") })).join());
         assert!(error.unwrap_err().is_panic());
     });
 }

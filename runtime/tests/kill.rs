@@ -39,11 +39,11 @@ fn a_greenlet_is_killed_in_every_kind_of_wait() {
                 greenhub::yield_now();
             }
         });
-        killed_in(|| drop(greenhub::block_on(std::future::pending::<()>())));
-        killed_in(|| drop(greenhub::timeout(Duration::from_secs(60), greenhub::park)));
+        killed_in(|| greenhub::block_on(std::future::pending::<()>()));
+        killed_in(|| _ = greenhub::timeout(Duration::from_secs(60), greenhub::park));
         let target = Arc::new(greenhub::spawn(greenhub::park));
         let shared = target.clone();
-        killed_in(move || drop(shared.join_timeout(Duration::from_secs(60))));
+        killed_in(move || _ = shared.join_timeout(Duration::from_secs(60)));
         target.kill();
         assert!(Arc::into_inner(target).unwrap().join().unwrap_err().is_killed());
     });
@@ -245,7 +245,7 @@ fn a_kill_inside_shield_is_kept_until_after_it() {
                 }
                 greenhub::yield_now();
                 greenhub::shield(|| greenhub::sleep(Duration::from_millis(1)));
-                greenhub::spawn(|| greenhub::yield_now()).join().unwrap();
+                greenhub::spawn(greenhub::yield_now).join().unwrap();
                 seen.store(2, SeqCst);
             });
             seen.store(3, SeqCst);

@@ -499,7 +499,7 @@ fn the_default_runtime_serves_use_before_run() {
         let borrowed = [1, 2, 3];
         assert_eq!(greenhub::run(|| borrowed.iter().sum::<i32>()), 6);
         let caught = catch_unwind(|| greenhub::spawn_local(|| ()));
-        let payload = caught.err().expect("a plain thread has no hub");
+        let payload = caught.expect_err("a plain thread has no hub");
         let text = payload.downcast_ref::<&str>().expect("a message");
         assert!(text.contains("plain OS thread") && text.contains("greenhub::run"), "{text}");
         return;
@@ -763,12 +763,7 @@ fn unblock_runs_elsewhere_and_holds_up_no_hub() {
 fn a_panic_in_unblock_is_the_caller_s() {
     everywhere(|world| {
         let (error, _) = common::quietly(|| {
-            world
-                .runtime
-                .spawn(|| greenhub::unblock(|| std::panic::panic_any(9_u8)))
-                .join()
-                .map(|()| ())
-                .unwrap_err()
+            world.runtime.spawn(|| greenhub::unblock(|| std::panic::panic_any(9_u8))).join().unwrap_err()
         });
         assert_eq!(*error.into_panic().downcast::<u8>().unwrap(), 9);
     });

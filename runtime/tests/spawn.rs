@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_spawned_greenlet_runs_and_its_result_reaches_the_joiner() {
     inside(|| {
-        let words = vec![String::from("green"), String::from("hub")];
+        let words = [String::from("green"), String::from("hub")];
         assert_eq!(greenhub::spawn(move || words.concat()).join().unwrap(), "greenhub");
     });
 }

@@ -14,6 +14,7 @@ const fn a_million_or(fewer: usize) -> usize {
     if cfg!(debug_assertions) { fewer } else { 1_000_000 }
 }
 
+#[expect(unconditional_recursion, reason = "to overflow the stack is the purpose")]
 #[inline(never)]
 fn endless(depth: u64) -> u64 {
     let page = std::hint::black_box([depth; 64]);

@@ -5,8 +5,8 @@
 //! does not pass under loom), so each model takes one of the two. Jobs assert nothing: the pool would contain it.
 
 use super::pool::PoolCounts;
-use super::queue::{Job, Refusal, Refused};
-use super::unblock::{CallerSide, NotRun, Slot, try_unblock_on, unblock_on};
+use super::queue::{Job, Refusal};
+use super::unblock::{CallerSide, Slot, try_unblock_on, unblock_on};
 use super::*;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex};
@@ -121,7 +121,7 @@ fn model_a_push_during_shutdown_is_run_dropped_or_refused() {
                 let (pool, ends) = (Arc::clone(&pool), Arc::clone(&ends));
                 thread::spawn(move || match pool.execute(Ends::job(&ends)) {
                     Ok(()) => false,
-                    Err(refused) => matches!(refused.refusal, Refusal::ShutDown),
+                    Err(refused) => matches!(refused, Refusal::ShutDown),
                 })
             };
             pool.shutdown_and_wait();

@@ -1,6 +1,6 @@
 //! [`BlockingPool`]: the handle through which a runtime owns its blocking threads.
 
-use super::queue::{Job, Queue, Refused};
+use super::queue::{Job, Queue, Refusal};
 use crate::facade::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,9 +44,9 @@ impl BlockingPool {
     ///
     /// # Errors
     ///
-    /// The job comes back unrun after a shutdown, or if no thread is alive and the system refuses to start one. (If
-    /// it refuses while threads are alive, the job waits for one of them.)
-    pub(crate) fn execute(&self, job: Job) -> Result<(), Refused> {
+    /// After a shutdown, or if no thread is alive and the system refuses to start one: the job is then dropped unrun,
+    /// before this returns. (If it refuses while threads are alive, the job waits for one of them.)
+    pub(crate) fn execute(&self, job: Job) -> Result<(), Refusal> {
         Queue::push(&self.queue, job)
     }
 
@@ -64,7 +64,7 @@ impl BlockingPool {
     }
 
     /// As [`shutdown`](Self::shutdown), for as long as it takes.
-    #[cfg(test)]
+    #[cfg(all(test, greenhub_loom))]
     pub(super) fn shutdown_and_wait(&self) {
         self.close();
         assert!(self.queue.wait_until_empty(None));

@@ -39,14 +39,6 @@ use std::thread;
 /// What the pool runs. Dropped unrun, it must tell whoever waits for it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// A job the pool did not take.
-pub(crate) struct Refused {
-    /// The job, unrun.
-    pub(crate) job: Job,
-    /// Why.
-    pub(crate) refusal: Refusal,
-}
-
 /// Why the pool did not take or did not run a job.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -117,11 +109,13 @@ impl Queue {
         })
     }
 
-    /// Takes `job`, and sees to it that a thread comes for it.
-    pub(super) fn push(queue: &Arc<Self>, job: Job) -> Result<(), Refused> {
+    /// Takes `job`, and sees to it that a thread comes for it. A refused job is dropped, after the lock is released.
+    pub(super) fn push(queue: &Arc<Self>, job: Job) -> Result<(), Refusal> {
         let mut state = queue.state.lock();
         if state.closed {
-            return Err(Refused { job, refusal: Refusal::ShutDown });
+            drop(state);
+            drop(job);
+            return Err(Refusal::ShutDown);
         }
         let mut bed = None;
         if state.jobs.len() >= state.coming {
@@ -132,7 +126,9 @@ impl Queue {
                 if let Err(error) = Self::start_thread(queue, &mut state)
                     && state.threads == 0
                 {
-                    return Err(Refused { job, refusal: Refusal::NoThread(error) });
+                    drop(state);
+                    drop(job);
+                    return Err(Refusal::NoThread(error));
                 }
             }
         }

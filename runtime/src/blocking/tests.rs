@@ -125,8 +125,11 @@ fn shutdown_drops_what_has_not_begun_and_waits_for_what_has() {
     execute(&pool, move || unreachable!("{queued:?}"));
     assert!(!pool.shutdown(Instant::now() + Duration::from_millis(20)), "a job is running");
     assert_eq!(Arc::strong_count(&witness), 1, "the queued job is dropped at once");
-    let refused = pool.execute(Box::new(|| ())).expect_err("the pool is shut down");
-    assert!(matches!(refused.refusal, Refusal::ShutDown));
+    let late = Arc::clone(&witness);
+    let refused =
+        pool.execute(Box::new(move || unreachable!("{late:?}"))).expect_err("the pool is shut down");
+    assert_eq!(Arc::strong_count(&witness), 1, "the refused job is dropped at once");
+    assert!(matches!(refused, Refusal::ShutDown));
     drop(held);
     assert!(pool.shutdown(soon()));
     assert!(pool.shutdown(Instant::now()), "nothing is left to wait for");
@@ -146,15 +149,24 @@ fn unblock_hands_on_values_and_panics() {
 fn unblock_finds_out_that_the_pool_was_shut_down() {
     let pool = BlockingPool::new(1, FOREVER);
     let held = occupy(&pool);
+    let witness = Arc::new(());
+    let unrun = || {
+        let inside = Arc::clone(&witness);
+        move || unreachable!("{inside:?}")
+    };
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| try_unblock_on(&pool, || 3));
+        let f = unrun();
+        let waiting = scope.spawn(|| try_unblock_on::<_, ()>(&pool, f));
         eventually("the job queued", || pool.counts().queued == 1);
         pool.close();
-        let not_run = waiting.join().expect("no panic").expect_err("not run");
-        assert_eq!((not_run.f)(), 3, "the closure comes back");
+        let refusal = waiting.join().expect("no panic").expect_err("not run");
+        assert!(matches!(refusal, Refusal::ShutDown));
     });
-    assert!(try_unblock_on(&pool, || 4).is_err_and(|not_run| (not_run.f)() == 4));
-    let message = catch_unwind(AssertUnwindSafe(|| unblock_on(&pool, || ()))).expect_err("refused");
+    let refusal = try_unblock_on::<_, ()>(&pool, unrun()).expect_err("refused");
+    assert!(matches!(refusal, Refusal::ShutDown));
+    let f = unrun();
+    let message = catch_unwind(AssertUnwindSafe(|| unblock_on::<_, ()>(&pool, f))).expect_err("refused");
+    assert_eq!(Arc::strong_count(&witness), 1, "what does not run is dropped");
     let message = message.downcast_ref::<String>().expect("a message");
     assert_eq!(message, "unblock: the blocking pool is shut down");
     drop(held);
@@ -165,9 +177,11 @@ fn unblock_finds_out_that_the_pool_was_shut_down() {
 fn without_a_thread_a_job_is_refused_and_with_one_it_waits() {
     let pool = BlockingPool::new(2, FOREVER);
     pool.set_no_threads(true);
-    let not_run = try_unblock_on(&pool, || 3).expect_err("no thread to run it");
-    assert!(matches!(not_run.refusal, Refusal::NoThread(_)));
-    assert_eq!((not_run.f)(), 3, "the closure comes back");
+    let witness = Arc::new(());
+    let inside = Arc::clone(&witness);
+    let refusal = try_unblock_on::<_, ()>(&pool, move || unreachable!("{inside:?}")).expect_err("no thread");
+    assert!(matches!(refusal, Refusal::NoThread(_)));
+    assert_eq!(Arc::strong_count(&witness), 1, "what does not run is dropped");
     assert_eq!(pool.counts(), PoolCounts::default());
     pool.set_no_threads(false);
     let held = occupy(&pool);

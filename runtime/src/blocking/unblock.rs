@@ -27,14 +27,6 @@ use std::panic::resume_unwind as go_on_unwinding;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, thread};
 
-/// A closure that the pool did not run, and never will.
-pub(crate) struct NotRun<F> {
-    /// The closure.
-    pub(crate) f: F,
-    /// Why.
-    pub(crate) refusal: Refusal,
-}
-
 /// Runs `f` on `pool` and waits for its result. A panic in `f` goes on in the caller. A kill or a timeout of the
 /// caller abandons the job: it is dropped unrun if it has not begun, else its result is dropped when it ends.
 ///
@@ -49,7 +41,7 @@ where
 {
     match try_unblock_on(pool, f) {
         Ok(value) => value,
-        Err(NotRun { refusal, .. }) => panic!("unblock: {refusal}"),
+        Err(refusal) => panic!("unblock: {refusal}"),
     }
 }
 
@@ -57,16 +49,15 @@ where
 ///
 /// # Errors
 ///
-/// `f` comes back unrun where `unblock_on` panics.
-pub(crate) fn try_unblock_on<F, T>(pool: &BlockingPool, f: F) -> Result<T, NotRun<F>>
+/// Where `unblock_on` panics: `f` has then been dropped unrun, by the caller.
+pub(crate) fn try_unblock_on<F, T>(pool: &BlockingPool, f: F) -> Result<T, Refusal>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let (slot, job) = Slot::new(f);
-    let refused = pool.execute(Box::new(move || job.run())).err();
-    // A refused job is dropped here, which makes its slot `NotRun`.
-    let refusal = refused.map_or(Refusal::ShutDown, |refused| refused.refusal);
+    // A refused job has been dropped, which makes its slot `NotRun`; so does a shutdown before the job begins.
+    let refusal = pool.execute(Box::new(move || job.run())).err().unwrap_or(Refusal::ShutDown);
     let caller = CallerSide(&slot);
     let outcome = loop {
         let waiter = Waiter::current();
@@ -82,7 +73,10 @@ where
     match outcome {
         Outcome::Returned(Ok(value)) => Ok(value),
         Outcome::Returned(Err(payload)) => go_on_unwinding(payload),
-        Outcome::NotRun(f) => Err(NotRun { f, refusal }),
+        Outcome::NotRun(f) => {
+            drop(f);
+            Err(refusal)
+        }
     }
 }
 
@@ -187,7 +181,7 @@ impl<F, T> CallerSide<'_, F, T> {
             State::NotRun(f) => Some(Outcome::NotRun(f)),
             pending => {
                 shared.state = pending;
-                shared.waiter = Some(waiter.clone());
+                shared.waiter = Some(*waiter);
                 None
             }
         }

@@ -29,7 +29,7 @@ enum Inner {
     Thread(Box<(std::thread::Thread, u64)>),
 }
 
-/// The identity of a greenlet (or of an OS thread that asked for [`current`]): never used again in this process.
+/// The identity of a greenlet (or of an OS thread that asked for [`current()`]): never used again in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GreenletId(NonZeroU64);
 

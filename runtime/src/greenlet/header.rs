@@ -254,8 +254,10 @@ impl Clone for Ref {
 
 impl Drop for Ref {
     fn drop(&mut self) {
+        // Who finds that its reference is the last need not count it down: nobody is left who could make another.
+        // Acquire: pairs with the Release of those who gave theirs up.
         // Release: what this holder did to the header comes before it is freed; pairs with the fence below.
-        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
+        if self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
             // SAFETY: that was the last reference, and the vtable belongs to this allocation.
             unsafe { (self.vtable.dealloc)(self.0) };

@@ -13,6 +13,10 @@ pub struct LocalKey<T: 'static> {
 /// The locals of one greenlet, or of one OS thread.
 pub(crate) struct Locals {
     /// Few greenlets have any, and those have few: a list is enough.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in every greenlet's header, most of which have no locals"
+    )]
     values: Cell<Option<Box<Vec<Local>>>>,
 }
 

@@ -167,9 +167,6 @@ impl Snapshot {
     pub(crate) fn is_done(self) -> bool {
         self.0 & PHASE == DONE
     }
-    pub(crate) fn is_detached(self) -> bool {
-        self.0 & DETACHED != 0
-    }
     fn with_phase(self, phase: u64) -> u64 {
         self.0 & !PHASE | phase
     }

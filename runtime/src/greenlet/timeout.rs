@@ -131,7 +131,7 @@ impl<F: Fn(&Masks)> Drop for Restore<F> {
 /// The time is looked at wherever `f` suspends: in every blocking call of this crate and in
 /// [`yield_now`](crate::yield_now). Code that never suspends is not interrupted. Destructors run as in a panic, but
 /// no panic hook and no message. Timeouts nest, and each one catches only its own end: an outer timeout that expires
-/// first passes through the inner one. Nothing is interrupted inside [`shield`](crate::shield) or while the
+/// first passes through the inner one. Nothing is interrupted inside [`shield`] or while the
 /// greenlet already unwinds; it is kept for later. Works on plain OS threads too.
 ///
 /// If `f` returns, its value is returned, however late it is.

@@ -305,13 +305,15 @@ impl Queue {
         self.stale.set(0);
         let live = |entry: Entry| {
             use crate::greenlet::state::Phase;
-            // SAFETY: a queue entry keeps its greenlet alive.
-            if !entry.is_start()
-                || unsafe { entry.header().as_ref() }.state.load().phase() == Phase::Unstarted
-            {
+            if !entry.is_start() {
                 return true;
             }
-            // SAFETY: a start entry owns a reference.
+            // SAFETY: a start entry owns a reference, which keeps the header alive.
+            let header = unsafe { entry.header().as_ref() };
+            if header.state.load().phase() == Phase::Unstarted {
+                return true;
+            }
+            // SAFETY: the entry's reference is ours to give back: `entry` is not put back, and goes unused.
             drop(unsafe { Ref::from_raw(entry.header()) });
             false
         };

@@ -174,7 +174,7 @@ impl UnixDatagram {
                             None => caller::sleep(pause),
                         }
                     }
-                    Patience::Until(_) | Patience::Unlimited => caller::sleep(pause),
+                    Patience::Unlimited => caller::sleep(pause),
                 },
                 sent => return sent,
             }

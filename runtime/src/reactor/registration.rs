@@ -35,8 +35,6 @@ pub(crate) enum Patience {
     None,
     /// This long from when it first has to wait.
     For(Duration),
-    /// Until then.
-    Until(Instant),
     /// As long as it takes.
     Unlimited,
 }
@@ -129,7 +127,6 @@ impl Registration {
             self.in_a_row.store(0, Ordering::Relaxed);
             let until = *deadline.get_or_insert_with(|| match patience {
                 Patience::For(limit) => Instant::now().checked_add(limit),
-                Patience::Until(instant) => Some(instant),
                 Patience::None | Patience::Unlimited => None,
             });
             let awaited = match caller::current_reactor() {

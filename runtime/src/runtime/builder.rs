@@ -219,7 +219,6 @@ impl Builder {
         // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
         overflow::install(describe_owner)?;
         let stacks = StackPool::new(StackConfig {
-            default_size: stack_size,
             unguarded: self.unguarded,
             max_stacks: self.max_stacks,
             ..StackConfig::default()

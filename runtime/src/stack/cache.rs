@@ -53,6 +53,7 @@ impl StackCache {
     }
 
     /// The pool behind this cache.
+    #[cfg(test)]
     pub(crate) fn pool(&self) -> &Arc<StackPool> {
         &self.pool
     }

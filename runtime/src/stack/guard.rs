@@ -19,6 +19,7 @@ pub(crate) enum GuardPolicy {
     #[default]
     Best,
     /// With `mprotect` always: what older kernels get, for tests on newer ones.
+    #[cfg(test)]
     Mprotect,
 }
 

@@ -64,6 +64,7 @@ impl Stack {
     }
 
     /// The size class of this stack.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> StackSize {
         self.slot.size
     }

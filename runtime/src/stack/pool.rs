@@ -37,8 +37,6 @@ pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// How a runtime's stacks are to be made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StackConfig {
-    /// The size of a stack when a greenlet asks for none.
-    pub(crate) default_size: StackSize,
     /// Whether stacks may go without a guard when no guard is to be had. An overflow of such a stack writes over
     /// another greenlet's, so whoever sets this vouches that no greenlet overflows.
     pub(crate) unguarded: bool,
@@ -50,12 +48,7 @@ pub(crate) struct StackConfig {
 
 impl Default for StackConfig {
     fn default() -> StackConfig {
-        StackConfig {
-            default_size: StackSize::DEFAULT,
-            unguarded: false,
-            max_stacks: None,
-            guards: GuardPolicy::Best,
-        }
+        StackConfig { unguarded: false, max_stacks: None, guards: GuardPolicy::Best }
     }
 }
 

@@ -6,8 +6,7 @@
 //!
 //! A region lives until its pool is gone *and* every slot cut from it is home: the pool hands the slots that are
 //! still out to the region ([`Region::abandon`]) and each slot dropped later counts down. A stack that is
-//! never dropped, because a greenlet was leaked on it at shutdown, so keeps its region mapped, and
-//! [`leaked_regions`] counts it.
+//! never dropped, because a greenlet was leaked on it at shutdown, so keeps its region mapped. Tests count those.
 
 use super::error::NoStack;
 use super::guard::{self, Guard, GuardPolicy};
@@ -24,11 +23,13 @@ use std::sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{OnceLock, Weak};
 
 /// Regions that outlive their pool, because stacks in them are still in use.
+#[cfg(test)]
 static LEAKED: AtomicUsize = AtomicUsize::new(0);
 
 /// How many regions of pools that are gone are still mapped, because stacks in them are in use or were leaked.
+#[cfg(test)]
 pub(crate) fn leaked_regions() -> usize {
-    // Relaxed: a count for people; nothing is read on its strength.
+    // Relaxed, here and where it is written: a count; nothing is read on its strength.
     LEAKED.load(Ordering::Relaxed)
 }
 
@@ -126,6 +127,7 @@ impl Region {
     /// the returned ones are not used again.
     pub(super) unsafe fn abandon(region: NonNull<Region>, out: usize) {
         let out = out as isize;
+        #[cfg(test)]
         if out > 0 {
             LEAKED.fetch_add(1, Ordering::Relaxed);
         }
@@ -133,18 +135,19 @@ impl Region {
         // before this addition.
         let before = unsafe { region.as_ref() }.abandoned.fetch_add(out, Ordering::AcqRel);
         if before + out == 0 {
+            #[cfg(test)]
+            if out > 0 {
+                LEAKED.fetch_sub(1, Ordering::Relaxed);
+            }
             // SAFETY: every slot is home or was counted; nobody is left to touch the region.
-            unsafe { Region::free(region, out > 0) };
+            unsafe { Region::free(region) };
         }
     }
 
     /// # Safety
     ///
     /// Nobody may hold a slot of the region, or touch the region, any more.
-    unsafe fn free(region: NonNull<Region>, was_leaked: bool) {
-        if was_leaked {
-            LEAKED.fetch_sub(1, Ordering::Relaxed);
-        }
+    unsafe fn free(region: NonNull<Region>) {
         // SAFETY: `reserve` made it with `Box`, and the caller is the last to use it.
         let region = unsafe { Box::from_raw(region.as_ptr()) };
         // Out of the table first, so that the handler finds no slot in memory that may be someone else's by then.
@@ -233,8 +236,10 @@ impl Slot {
         // SAFETY: this slot keeps its region alive until it is counted here.
         let before = unsafe { region.as_ref() }.abandoned.fetch_sub(1, Ordering::AcqRel);
         if before == 1 {
+            #[cfg(test)]
+            LEAKED.fetch_sub(1, Ordering::Relaxed);
             // SAFETY: above zero means that the pool has added its count, so this was the last slot.
-            unsafe { Region::free(region, true) };
+            unsafe { Region::free(region) };
         }
     }
 }

@@ -79,7 +79,7 @@ impl TimerNode {
 
     /// When the node fires, if it is linked: its deadline, or the wheel's time at insertion if that was later,
     /// rounded up to the tick. A new deadline that is not before this needs no move: let it fire and insert it again.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn expiry(&self) -> Option<u64> {
         self.is_linked().then(|| nanoseconds(self.tick.get()))
     }
@@ -114,7 +114,7 @@ impl Wheel {
     }
 
     /// Whether no node is linked.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.levels == 0
     }

@@ -183,7 +183,7 @@ impl Source {
             if Readiness(self.word.load(Ordering::Relaxed)).includes(direction) {
                 return Awaited::AtOnce;
             }
-            Listed { source: self, id: waiters.insert(direction, waiter.clone()) }
+            Listed { source: self, id: waiters.insert(direction, waiter) }
         };
         let reason = Reason::outside(what, std::ptr::from_ref(self).addr());
         let ended = park(&waiter, deadline, interrupts, &reason);
@@ -196,8 +196,8 @@ impl Source {
         }
     }
 
-    /// How many callers are listed, for tests and reports.
-    #[cfg(test)]
+    /// How many callers are listed.
+    #[cfg(all(test, greenhub_loom))]
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.lock().len()
     }

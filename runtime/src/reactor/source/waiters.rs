@@ -66,7 +66,7 @@ impl Waiters {
     }
 
     /// How many are listed.
-    #[cfg(test)]
+    #[cfg(all(test, greenhub_loom))]
     pub(super) fn len(&self) -> usize {
         self.in_place.iter().flatten().count() + self.more.len()
     }
