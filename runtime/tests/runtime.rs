@@ -278,6 +278,36 @@ fn a_runtime_that_is_shut_down_from_within_says_why_not_and_ends_in_the_backgrou
 }
 
 #[test]
+fn a_runtime_that_is_shut_down_in_no_switch_says_why_not_and_ends_in_the_background() {
+    everywhere(|world| {
+        // The first greenlet reserves stacks.
+        world.run(|| ());
+        for by_drop in [false, true] {
+            let before = left::Resources::now();
+            let other = stay(2).builder().build().unwrap();
+            let parked = other.spawn(greenhub::park);
+            let (caught, _) = common::quietly(|| {
+                world.run(|| {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        greenhub::no_switch(|| {
+                            if by_drop {
+                                drop(other);
+                            } else {
+                                _ = other.shutdown_timeout(SECONDS);
+                            }
+                        });
+                    }))
+                    .is_err()
+                })
+            });
+            assert_eq!(caught, !by_drop);
+            assert!(parked.join().unwrap_err().is_killed());
+            left::expect_as_before(&before, stay(2));
+        }
+    });
+}
+
+#[test]
 fn metrics_add_up() {
     everywhere(|world| {
         const EACH: u64 = 500;
