@@ -3,7 +3,7 @@
 use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
-use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::header::{Header, Ref};
 use crate::greenlet::join::{hand_back, wake_joiners};
 use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
