@@ -367,7 +367,9 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
     // SAFETY: the caller's promise.
     let outcome = unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() };
     match outcome {
-        Some(Err(error)) => error.try_into_panic().ok(),
+        Some(Err(error)) if error.is_killed() => None,
+        // No panic and no kill: there was no stack for it, and nobody else will hear of that.
+        Some(Err(error)) => Some(error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()))),
         Some(Ok(value)) => {
             drop(value);
             None
