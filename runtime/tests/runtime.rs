@@ -673,6 +673,30 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
 }
 
 #[test]
+fn a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns() {
+    const NAME: &str = "a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns";
+    if child::is_child(NAME) {
+        let status = greenhub::run(|| {
+            // SAFETY: as above.
+            let pid = unsafe { libc::fork() };
+            assert!(pid != 0, "the child gives up");
+            greenhub::unblock(move || {
+                let mut status = 0;
+                // SAFETY: `status` is writable.
+                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+                status
+            })
+        });
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 70,
+            "the forked child ended with {status:#x}"
+        );
+        return;
+    }
+    child::succeed(NAME, |_| {});
+}
+
+#[test]
 fn printing_from_greenlets_works() {
     const NAME: &str = "printing_from_greenlets_works";
     if child::is_child(NAME) {
