@@ -649,7 +649,8 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
     if child::is_child(NAME) {
         let status = greenhub::run(|| {
             // SAFETY: as above.
-            let pid = unsafe { libc::fork() };
+            let fork = || unsafe { libc::fork() };
+            let pid = greenhub::shield(|| greenhub::no_switch(fork));
             if pid == 0 {
                 greenhub::sleep(Duration::from_millis(1));
                 let plain = greenhub::runtime::current_hub().is_none();
