@@ -679,7 +679,8 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
     if child::is_child(NAME) {
         let status = greenhub::run(|| {
             // SAFETY: as above.
-            let pid = unsafe { libc::fork() };
+            let fork = || unsafe { libc::fork() };
+            let pid = greenhub::shield(|| greenhub::no_switch(fork));
             if pid == 0 {
                 greenhub::sleep(Duration::from_millis(1));
                 let plain = greenhub::runtime::current_hub().is_none();
@@ -695,6 +696,30 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
         });
         assert!(
             libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "the forked child ended with {status:#x}"
+        );
+        return;
+    }
+    child::succeed(NAME, |_| {});
+}
+
+#[test]
+fn a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns() {
+    const NAME: &str = "a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns";
+    if child::is_child(NAME) {
+        let status = greenhub::run(|| {
+            // SAFETY: as above.
+            let pid = unsafe { libc::fork() };
+            assert!(pid != 0, "the child gives up");
+            greenhub::unblock(move || {
+                let mut status = 0;
+                // SAFETY: `status` is writable.
+                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+                status
+            })
+        });
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 70,
             "the forked child ended with {status:#x}"
         );
         return;

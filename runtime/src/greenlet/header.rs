@@ -338,7 +338,7 @@ unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
     let task = unsafe { header.cast::<Task<F, T>>().as_ref() };
     // SAFETY: as above.
     let closure = unsafe { (*task.closure.get()).take() }.expect("a greenlet runs once");
-    let outcome = super::finish::call(closure);
+    let outcome = super::finish::call(&task.base.header, closure);
     // SAFETY: as above.
     unsafe { *task.base.result.get() = Some(outcome) };
 }

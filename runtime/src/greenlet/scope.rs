@@ -188,6 +188,10 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        // A default runtime that does not start panics here: the scope would wait for ever for a place taken before.
+        if current::hub().is_none() {
+            crate::runtime::default_runtime();
+        }
         let place = {
             let mut state = self.shared.state.lock();
             state.free.pop().unwrap_or_else(|| {

@@ -232,7 +232,8 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
         masks.floor.replace(masks.frames.get())
     });
     let _restore = Restore(|masks: &Masks| {
-        masks.shields.set(masks.shields.get() - 1);
+        // Saturating, here and in `no_switch`: in a child forked in `f` these are its thread's masks, not the greenlet's.
+        masks.shields.set(masks.shields.get().saturating_sub(1));
         masks.floor.set(before);
         rearm_current();
         if masks.has_expired()
@@ -261,6 +262,6 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// ```
 pub fn no_switch<T>(f: impl FnOnce() -> T) -> T {
     with_masks(|masks| masks.no_switch.set(masks.no_switch.get() + 1));
-    let _restore = Restore(|masks: &Masks| masks.no_switch.set(masks.no_switch.get() - 1));
+    let _restore = Restore(|masks: &Masks| masks.no_switch.set(masks.no_switch.get().saturating_sub(1)));
     f()
 }

@@ -62,7 +62,16 @@ impl Reactor {
 
     /// Looks for events on behalf of a hub that is kept from polling. `None` if it is polling right now.
     pub(crate) fn try_poll(&self) -> Option<io::Result<usize>> {
-        Some(self.poll.try_lock()?.poll(Some(Duration::ZERO), &self.slab))
+        let mut polling = self.poll.try_lock()?;
+        let polled = polling.poll(Some(Duration::ZERO), &self.slab);
+        // A wake is told once, and was meant for the hub: it may have looked at its inbox for the last time and be on its
+        // way into `poll`, where nobody would wake it again. So it is passed on, before the lock lets the hub in.
+        if polling.events.iter().any(|event| event.token() == WAKER)
+            && let Err(error) = self.waker.wake()
+        {
+            return Some(Err(error));
+        }
+        Some(polled)
     }
 
     /// Ends the poll in progress, or the next one, at once.
