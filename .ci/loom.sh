@@ -20,7 +20,7 @@ if [ "$status" -ne 0 ]; then
     echo "loom: a model failed, or did not build (exit $status)"
     exit 1
 fi
-grep 'interleavings' "$output" | sort || true
+sed -n 's/^\.*\(.*interleavings.*\)/\1/p' "$output" | sort
 ran=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$output")
 if [ "${ran:-0}" -eq 0 ]; then
     cat "$output"

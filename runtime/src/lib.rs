@@ -47,6 +47,7 @@
 mod blocking;
 pub mod channel;
 mod facade;
+#[cfg(not(greenhub_loom))]
 mod greenlet;
 #[cfg(not(greenhub_loom))]
 mod hub;
@@ -58,6 +59,15 @@ mod reactor;
 pub mod sync;
 mod timer;
 mod wait;
+
+/// Under loom a greenlet is its protocols alone, and a header what they use of it.
+#[cfg(greenhub_loom)]
+mod greenlet {
+    #[path = "header_model.rs"]
+    pub(crate) mod header;
+    pub(crate) mod registry;
+    pub(crate) mod state;
+}
 
 /// Under loom a hub is its protocols alone.
 #[cfg(greenhub_loom)]

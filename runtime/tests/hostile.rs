@@ -171,3 +171,22 @@ fn a_payload_that_panics_when_dropped_ends_no_hub() {
     assert_eq!(runtime.run(|| 7), 7);
     assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
 }
+
+/// An old handler's destructor is code like any other.
+#[test]
+fn a_handler_may_be_replaced_by_its_own_destructor() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            greenhub::on_error(|_, _| {});
+        }
+    }
+    const NAME: &str = "a_handler_may_be_replaced_by_its_own_destructor";
+    if common::child::is_child(NAME) {
+        let again = Again;
+        greenhub::on_error(move |_, _| _ = &again);
+        greenhub::on_error(|_, _| {});
+        return;
+    }
+    common::child::succeed(NAME, |_| {});
+}

@@ -278,6 +278,36 @@ fn a_runtime_that_is_shut_down_from_within_says_why_not_and_ends_in_the_backgrou
 }
 
 #[test]
+fn a_runtime_that_is_shut_down_in_no_switch_says_why_not_and_ends_in_the_background() {
+    everywhere(|world| {
+        // The first greenlet reserves stacks.
+        world.run(|| ());
+        for by_drop in [false, true] {
+            let before = left::Resources::now();
+            let other = stay(2).builder().build().unwrap();
+            let parked = other.spawn(greenhub::park);
+            let (caught, _) = common::quietly(|| {
+                world.run(|| {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        greenhub::no_switch(|| {
+                            if by_drop {
+                                drop(other);
+                            } else {
+                                _ = other.shutdown_timeout(SECONDS);
+                            }
+                        });
+                    }))
+                    .is_err()
+                })
+            });
+            assert_eq!(caught, !by_drop);
+            assert!(parked.join().unwrap_err().is_killed());
+            left::expect_as_before(&before, stay(2));
+        }
+    });
+}
+
+#[test]
 fn metrics_add_up() {
     everywhere(|world| {
         const EACH: u64 = 500;
@@ -649,7 +679,8 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
     if child::is_child(NAME) {
         let status = greenhub::run(|| {
             // SAFETY: as above.
-            let pid = unsafe { libc::fork() };
+            let fork = || unsafe { libc::fork() };
+            let pid = greenhub::shield(|| greenhub::no_switch(fork));
             if pid == 0 {
                 greenhub::sleep(Duration::from_millis(1));
                 let plain = greenhub::runtime::current_hub().is_none();
@@ -665,6 +696,30 @@ fn a_child_of_fork_made_in_a_greenlet_runs_on_as_a_plain_thread() {
         });
         assert!(
             libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "the forked child ended with {status:#x}"
+        );
+        return;
+    }
+    child::succeed(NAME, |_| {});
+}
+
+#[test]
+fn a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns() {
+    const NAME: &str = "a_child_of_fork_whose_greenlet_panics_ends_as_one_that_returns";
+    if child::is_child(NAME) {
+        let status = greenhub::run(|| {
+            // SAFETY: as above.
+            let pid = unsafe { libc::fork() };
+            assert!(pid != 0, "the child gives up");
+            greenhub::unblock(move || {
+                let mut status = 0;
+                // SAFETY: `status` is writable.
+                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+                status
+            })
+        });
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 70,
             "the forked child ended with {status:#x}"
         );
         return;

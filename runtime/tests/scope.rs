@@ -425,3 +425,17 @@ fn ten_thousand_children_of_one_scope_come_and_go() {
         assert_eq!(count.load(SeqCst), 10_000);
     });
 }
+
+/// Nothing was lent, so there is nothing to wait for.
+#[test]
+fn a_scope_whose_spawn_panics_does_not_wait_for_it() {
+    const NAME: &str = "a_scope_whose_spawn_panics_does_not_wait_for_it";
+    if common::child::is_child(NAME) {
+        let (caught, _) = quietly(|| catch_unwind(|| greenhub::scope(|s| _ = s.spawn(|| ()))));
+        let payload = caught.expect_err("there is no default runtime to be had");
+        let text = payload.downcast_ref::<String>().expect("a message");
+        assert!(text.contains("GREENHUB_HUBS"), "{text}");
+        return;
+    }
+    common::child::succeed(NAME, |command| _ = command.env("GREENHUB_HUBS", "none"));
+}

@@ -240,22 +240,6 @@ fn errors_say_what_happened() {
     assert_eq!(TrySendError::from(SendError(1)), TrySendError::Disconnected(1));
 }
 
-/// `cargo test --release -- --ignored --nocapture price_`: one message through an uncontended buffer.
-#[test]
-#[ignore = "a measurement"]
-fn price_of_a_message_on_one_thread() {
-    const ROUNDS: u32 = 10_000_000;
-    let (sender, receiver) = bounded(128);
-    for _ in 0..3 {
-        let started = Instant::now();
-        for _ in 0..ROUNDS / 64 {
-            (0..64u64).for_each(|i| sender.send(i).unwrap());
-            (0..64).for_each(|_| assert!(receiver.recv().is_ok()));
-        }
-        println!("{:.2} ns a message", started.elapsed().as_secs_f64() * 1e9 / f64::from(ROUNDS));
-    }
-}
-
 #[test]
 fn a_killed_sender_drops_its_message_and_sends_nothing() {
     in_greenlets(|| {
@@ -342,30 +326,4 @@ fn waiting_leaves_the_unpark_token_alone() {
         sender.send(1).unwrap();
         assert_eq!(waiter.join().unwrap(), Ok(1));
     });
-}
-
-/// As above: there and back between two OS threads, and four against four over a buffer of 128.
-#[test]
-#[ignore = "a measurement"]
-fn price_of_a_message_between_threads() {
-    const ROUNDS: u32 = 50_000;
-    let (there, here) = (bounded(1), bounded(1));
-    std::thread::scope(|s| {
-        s.spawn(|| (0..ROUNDS).for_each(|_| here.0.send(there.1.recv().unwrap()).unwrap()));
-        let started = Instant::now();
-        (0..ROUNDS).for_each(|i| {
-            there.0.send(i).unwrap();
-            here.1.recv().unwrap();
-        });
-        println!("{:?} a round trip", started.elapsed() / ROUNDS);
-    });
-    let (sender, receiver) = bounded(128);
-    let started = Instant::now();
-    std::thread::scope(|s| {
-        for _ in 0..4 {
-            s.spawn(|| (0..ROUNDS).for_each(|i| sender.send(i).unwrap()));
-            s.spawn(|| (0..ROUNDS).for_each(|_| assert!(receiver.recv().is_ok())));
-        }
-    });
-    println!("{:?} a message, four to four", started.elapsed() / (4 * ROUNDS));
 }

@@ -76,11 +76,8 @@ pub(crate) fn drop_result(greenlet: NonNull<Header>) {
 }
 
 /// Runs the user's closure and turns an unwinding into an error.
-pub(crate) fn call<T>(closure: impl FnOnce() -> T) -> Outcome<T> {
-    catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| match super::current::greenlet_even_in_hook() {
-        Some(greenlet) => JoinError::from_unwinding(&greenlet, payload),
-        None => unreachable!("closures run on greenlets"),
-    })
+pub(crate) fn call<T>(header: &Header, closure: impl FnOnce() -> T) -> Outcome<T> {
+    catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| JoinError::from_unwinding(header, payload))
 }
 
 /// Whether a payload is a kill's.

@@ -338,7 +338,7 @@ unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
     let task = unsafe { header.cast::<Task<F, T>>().as_ref() };
     // SAFETY: as above.
     let closure = unsafe { (*task.closure.get()).take() }.expect("a greenlet runs once");
-    let outcome = super::finish::call(closure);
+    let outcome = super::finish::call(&task.base.header, closure);
     // SAFETY: as above.
     unsafe { *task.base.result.get() = Some(outcome) };
 }
@@ -367,7 +367,9 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
     // SAFETY: the caller's promise.
     let outcome = unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() };
     match outcome {
-        Some(Err(error)) => error.try_into_panic().ok(),
+        Some(Err(error)) if error.is_killed() => None,
+        // No panic and no kill: there was no stack for it, and nobody else will hear of that.
+        Some(Err(error)) => Some(error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()))),
         Some(Ok(value)) => {
             drop(value);
             None

@@ -11,6 +11,11 @@ use std::ptr::NonNull;
 /// The payload of a kill. Caught at the greenlet's base.
 pub(crate) struct Killed;
 
+/// Whether a payload is a kill's or a timeout's.
+pub(crate) fn is_interrupt(payload: &(dyn std::any::Any + Send)) -> bool {
+    payload.is::<Killed>() || super::timeout::is_expired(payload)
+}
+
 /// Asks for the end of the greenlet.
 pub(crate) fn kill(header: &Header) {
     match header.state.kill() {

@@ -25,7 +25,8 @@ static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
 /// });
 /// ```
 pub fn on_error(handler: impl Fn(&Greenlet, Box<dyn Any + Send>) + Send + Sync + 'static) {
-    *HANDLER.write() = Some(Arc::new(handler));
+    // What it replaces is dropped after the lock: its destructor is the user's, and may come here again, or suspend.
+    let _replaced = HANDLER.write().replace(Arc::new(handler));
 }
 
 /// Hands a panic nobody will join to the handler.

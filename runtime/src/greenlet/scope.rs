@@ -32,6 +32,8 @@ struct State {
     /// Who has not ended, by place.
     children: Vec<Option<Ref>>,
     free: Vec<usize>,
+    /// The owner was killed, or its time was up: so are all children.
+    killed: bool,
     /// A child panicked, and nobody joined it to see it.
     unseen_panic: bool,
     owner: Option<Waiter>,
@@ -63,13 +65,13 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// assert_eq!(numbers, [10, 2, 30, 4]);
 /// ```
 ///
-/// If the caller is killed, or an enclosing timeout expires, while it waits here for its greenlets, those that have
-/// not ended are killed, and the caller unwinds when all have ended.
+/// If the caller is killed, or an enclosing timeout expires, in `f` or while it waits here for its greenlets, those that
+/// have not ended are killed, and the caller unwinds when all have ended.
 ///
 /// # Panics
 ///
-/// Inside [`no_switch`](crate::no_switch), before anything is lent. If a greenlet of the scope panicked and nobody joined it; one that was killed is no panic. If `f` panics, that
-/// panic goes on after all greenlets have ended.
+/// Inside [`no_switch`](crate::no_switch), before anything is lent. If a greenlet of the scope panicked and nobody joined
+/// it; one that was killed is no panic. If `f` panics, that panic goes on after all greenlets have ended.
 pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
@@ -81,7 +83,11 @@ where
         env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    let interrupted = catch_unwind(AssertUnwindSafe(|| scope.shared.wait_for_all())).err();
+    let stopped = result.as_ref().is_err_and(|payload| super::kill::is_interrupt(&**payload));
+    if stopped {
+        scope.shared.kill_all();
+    }
+    let interrupted = catch_unwind(AssertUnwindSafe(|| scope.shared.wait_for_all(stopped))).err();
     let unseen_panic = scope.shared.state.lock().unseen_panic;
     match (result, interrupted) {
         (Err(payload), _) | (Ok(_), Some(payload)) => unwind::resume_unwind(payload),
@@ -98,8 +104,19 @@ pub(crate) fn check_may_wait() {
 }
 
 impl Children {
-    /// Returns, or unwinds, only when no child is left.
-    fn wait_for_all(&self) {
+    /// Kills all children, those to come included.
+    fn kill_all(&self) {
+        let children: Vec<Ref> = {
+            let mut state = self.state.lock();
+            state.killed = true;
+            state.children.iter().flatten().cloned().collect()
+        };
+        children.iter().for_each(|child| super::kill::kill(child));
+    }
+
+    /// Returns, or unwinds, only when no child is left. `stopped`: the owner already unwinds for a kill or a timeout,
+    /// and is not interrupted again.
+    fn wait_for_all(&self, stopped: bool) {
         let mut interrupted = None;
         loop {
             let waiter = Waiter::current();
@@ -110,15 +127,15 @@ impl Children {
                 }
                 state.owner = Some(waiter);
             }
-            let interrupts = if interrupted.is_some() { Interrupts::Kept } else { Interrupts::Allowed };
+            let kept = stopped || interrupted.is_some();
+            let interrupts = if kept { Interrupts::Kept } else { Interrupts::Allowed };
             let ended = park(&waiter, None, interrupts, &Reason::new("scope", self));
             self.state.lock().owner = None;
             if ended == Ended::Interrupted && interrupted.is_none() {
                 // What is delivered is caught, and goes on when nothing of ours is lent out any more.
                 interrupted = catch_unwind(AssertUnwindSafe(deliver_interrupts)).err();
                 if interrupted.is_some() {
-                    let children: Vec<Ref> = self.state.lock().children.iter().flatten().cloned().collect();
-                    children.iter().for_each(|child| super::kill::kill(child));
+                    self.kill_all();
                 }
             }
         }
@@ -171,6 +188,10 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        // A default runtime that does not start panics here: the scope would wait for ever for a place taken before.
+        if current::hub().is_none() {
+            crate::runtime::default_runtime();
+        }
         let place = {
             let mut state = self.shared.state.lock();
             state.free.pop().unwrap_or_else(|| {
@@ -185,10 +206,17 @@ impl<'scope> Scope<'scope, '_> {
         let handle = unsafe { spawn_with(order, f) };
         let header = handle.greenlet().header().expect("a spawned greenlet has a header");
         if !header.state.load().is_done() {
-            let mut state = self.shared.state.lock();
-            // It may have left between the look and the lock; then its place is in the free list, or already another's.
-            if !header.state.load().is_done() {
-                state.children[place] = Some(header.clone());
+            let killed = {
+                let mut state = self.shared.state.lock();
+                // It may have left between the look and the lock; then its place is in the free list, or already
+                // another's.
+                if !header.state.load().is_done() {
+                    state.children[place] = Some(header.clone());
+                }
+                state.killed
+            };
+            if killed {
+                super::kill::kill(header);
             }
         }
         ScopedJoinHandle { handle, scope: PhantomData }

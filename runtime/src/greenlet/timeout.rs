@@ -33,7 +33,19 @@ pub(crate) struct Masks {
 
 /// The payload that unwinds to the `timeout` whose frame it names. Frames are told apart by address: the payload
 /// cannot outlive its frame, which is popped only after the unwinding has passed or reached it.
-struct Expired(usize);
+///
+/// A payload that user code has caught and kept may be thrown again when another frame lies at that address; the
+/// deadline tells them apart.
+#[derive(PartialEq, Eq)]
+struct Expired {
+    frame: usize,
+    deadline: u64,
+}
+
+/// Whether a payload is an expired timeout's.
+pub(crate) fn is_expired(payload: &(dyn std::any::Any + Send)) -> bool {
+    payload.is::<Expired>()
+}
 
 impl Masks {
     pub(crate) const fn new() -> Self {
@@ -90,7 +102,7 @@ impl Masks {
             }
             at = this.outer;
         }
-        first.map(|(_, frame)| Expired(frame.as_ptr().addr()))
+        first.map(|(deadline, frame)| Expired { frame: frame.as_ptr().addr(), deadline })
     }
 
     /// Whether an enclosing timeout has expired.
@@ -171,10 +183,11 @@ pub fn timeout<T>(after: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
         });
         std::panic::catch_unwind(AssertUnwindSafe(f))
     };
+    let mine = Expired { frame: link.as_ptr().addr(), deadline };
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Expired>() {
-            Some(expired) if expired.0 == link.as_ptr().addr() => Err(Elapsed::new()),
+            Some(expired) if *expired == mine => Err(Elapsed::new()),
             _ => unwind::resume_unwind(payload),
         },
     }
@@ -219,7 +232,8 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
         masks.floor.replace(masks.frames.get())
     });
     let _restore = Restore(|masks: &Masks| {
-        masks.shields.set(masks.shields.get() - 1);
+        // Saturating, here and in `no_switch`: in a child forked in `f` these are its thread's masks, not the greenlet's.
+        masks.shields.set(masks.shields.get().saturating_sub(1));
         masks.floor.set(before);
         rearm_current();
         if masks.has_expired()
@@ -248,6 +262,6 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
 /// ```
 pub fn no_switch<T>(f: impl FnOnce() -> T) -> T {
     with_masks(|masks| masks.no_switch.set(masks.no_switch.get() + 1));
-    let _restore = Restore(|masks: &Masks| masks.no_switch.set(masks.no_switch.get() - 1));
+    let _restore = Restore(|masks: &Masks| masks.no_switch.set(masks.no_switch.get().saturating_sub(1)));
     f()
 }

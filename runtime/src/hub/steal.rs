@@ -15,7 +15,12 @@ pub(super) struct View {
     started: u64,
     /// Since when the queue has been non-empty without a start.
     same_front_since: u64,
+    /// When it was last looked at.
+    seen: u64,
 }
+
+/// A look that is so old is forgotten, in nanoseconds: some dozes of a watcher.
+const FORGET_AFTER: u64 = 5_000_000;
 
 /// How long a hub that has work must have been in one greenlet before another looks after its inbox, timers and I/O,
 /// in nanoseconds. In migrate mode, where the other can run all it finds, almost at once.
@@ -67,11 +72,14 @@ impl Hub {
         let length = other.stealers.len();
         let view = &mut self.views.borrow_mut()[victim];
         let (switches, started) = (other.counters.switches.get(), other.counters.started.get());
-        if switches != view.switches || other.mailbox.bed.is_asleep() {
+        // What it looked like before this hub slept says nothing of what it did meanwhile.
+        let stale = now - view.seen > FORGET_AFTER;
+        view.seen = now;
+        if stale || switches != view.switches || other.mailbox.bed.is_asleep() {
             view.switches = switches;
             view.same_switches_since = now;
         }
-        if started != view.started || length == 0 {
+        if stale || started != view.started || length == 0 {
             view.started = started;
             view.same_front_since = now;
         }

@@ -9,6 +9,8 @@ use super::Hub;
 use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
+use crate::greenlet::header::Ref;
+use crate::greenlet::state::Phase;
 use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
 use std::time::Duration;
@@ -196,7 +198,7 @@ impl Hub {
     fn idle(&self, watching: bool) -> bool {
         if self.has_stackless() {
             self.retry_stackless();
-            if !self.queue.is_empty() {
+            if !self.queue.is_empty() || self.next_is_set() {
                 return watching;
             }
         }
@@ -262,7 +264,15 @@ impl Hub {
     #[cold]
     fn leave_greenlets(&self) {
         self.next.take();
-        let _never_run_again = self.queue.drain();
+        for entry in self.queue.drain() {
+            // SAFETY: a start entry owns a reference. That of a greenlet somebody else has started is given back, any
+            // other is the greenlet's life, and left with it.
+            unsafe {
+                if entry.is_start() && entry.header().as_ref().state.load().phase() != Phase::Unstarted {
+                    drop(Ref::from_raw(entry.header()));
+                }
+            }
+        }
         self.stackless.borrow_mut().clear();
     }
 

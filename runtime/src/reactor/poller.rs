@@ -61,18 +61,17 @@ impl Reactor {
     }
 
     /// Looks for events on behalf of a hub that is kept from polling. `None` if it is polling right now.
-    ///
-    /// The hub may be about to sleep, and a wake that was written for that sleep is reported once only: if this look
-    /// was the one that saw it, it is written again.
     pub(crate) fn try_poll(&self) -> Option<io::Result<usize>> {
-        let mut poll = self.poll.try_lock()?;
-        let count = poll.poll(Some(Duration::ZERO), &self.slab);
-        let took_wake = poll.events.iter().any(|event| event.token() == WAKER);
-        drop(poll);
-        if took_wake && let Err(error) = self.wake() {
+        let mut polling = self.poll.try_lock()?;
+        let polled = polling.poll(Some(Duration::ZERO), &self.slab);
+        // A wake is told once, and was meant for the hub: it may have looked at its inbox for the last time and be on its
+        // way into `poll`, where nobody would wake it again. So it is passed on, before the lock lets the hub in.
+        if polling.events.iter().any(|event| event.token() == WAKER)
+            && let Err(error) = self.waker.wake()
+        {
             return Some(Err(error));
         }
-        Some(count)
+        Some(polled)
     }
 
     /// Ends the poll in progress, or the next one, at once.

@@ -36,9 +36,7 @@ impl Runtime {
     fn shut_down_shielded(&self, limit: Duration) -> bool {
         let shared = &self.shared;
         if shared.generation != super::fork::generation() {
-            // In a child process nothing of it is ours to end.
-            std::mem::take(&mut *self.threads.lock()).into_iter().for_each(std::mem::forget);
-            std::mem::forget(shared.clone());
+            self.leave_to_parent();
             return false;
         }
         assert!(
@@ -109,6 +107,13 @@ impl Runtime {
 }
 
 impl Runtime {
+    /// In a child process nothing of it is ours to end, and its threads' handles may be those of threads the child has
+    /// started since: dropping one would detach that thread.
+    fn leave_to_parent(&self) {
+        std::mem::take(&mut *self.threads.lock()).into_iter().for_each(std::mem::forget);
+        std::mem::forget(self.shared.clone());
+    }
+
     /// Whether the caller is one of this runtime's own greenlets.
     fn is_around_us(&self) -> bool {
         crate::greenlet::current::hub().is_some_and(|hub| hub.runtime().id == self.shared.id)
@@ -141,8 +146,10 @@ impl Runtime {
 /// Dropped by one of its own greenlets, or inside [`no_switch`](crate::no_switch), the runtime ends in the background.
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let in_child = self.shared.generation != super::fork::generation();
-        if in_child || self.threads.lock().is_empty() && self.shared.is_ended() {
+        if self.shared.generation != super::fork::generation() {
+            return self.leave_to_parent();
+        }
+        if self.threads.lock().is_empty() && self.shared.is_ended() {
             return;
         }
         if self.is_around_us() || Self::is_in_no_switch() {

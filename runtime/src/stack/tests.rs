@@ -392,21 +392,6 @@ fn runtimes_that_come_and_go_leave_no_mapping() {
     assert_eq!(leaked_regions(), 0);
 }
 #[test]
-#[ignore = "needs 5 GB of memory"]
-fn a_million_stacks_with_guards_cost_a_page_each() {
-    const STACKS: usize = 1_000_000;
-    assert!(guard::marks_work(), "not on this kernel");
-    let mut cache = new_cache(StackConfig::default());
-    let before = mappings().len();
-    let stacks: Vec<Stack> = (0..STACKS).map(|_| cache.take(small()).unwrap()).collect();
-    stacks.iter().for_each(touch);
-    assert!(mappings().len() - before < 200);
-    assert!(stacks.iter().step_by(999).all(|stack| resident_pages(stack) == 1));
-    stacks.into_iter().for_each(|stack| cache.give(stack));
-    assert_eq!(cache.pool().counts(), StackCounts { in_use: 0, cached: STACKS });
-}
-
-#[test]
 fn locked_memory_gets_protected_guards() {
     const NAME: &str = "stack::tests::locked_memory_gets_protected_guards";
     if child_part().is_none() {

@@ -168,6 +168,36 @@ fn model_an_alarm_put_off_still_fires() {
     });
 }
 
+/// A greenlet that never parks learns of its deadline by a note. It sets its alarm without the wheel, earlier or later
+/// than it was, and looks at a note that was meant for the old deadline, while a neighbour fires: the new one is noted
+/// all the same.
+fn a_note_in_time(before: u64, after: u64) {
+    explore(move || {
+        let world = World::running();
+        world.set(&world.here, SOON);
+        world.alarm().relax(before);
+        let neighbour = on_thread(&world, |world| world.fire(&world.here, SOON * 2, false));
+        world.set(&world.here, after);
+        world.header.state.take_timer();
+        neighbour.join().unwrap();
+        world.fire(&world.here, SOON * 2, true);
+        world.header.state.take_timer();
+        world.fire(&world.here, after * 2, true);
+        assert!(world.header.state.load().wants_attention(), "the alarm was lost");
+        world.end();
+    });
+}
+
+#[test]
+fn model_an_alarm_put_off_is_noted_in_time() {
+    a_note_in_time(SOON, LATER);
+}
+
+#[test]
+fn model_an_alarm_set_earlier_is_noted_in_time() {
+    a_note_in_time(LATER * 8, LATER);
+}
+
 /// In migrate mode the greenlet runs elsewhere while its old hub fires the wheel its node was left in; it sets its
 /// alarm in the new hub's wheel, is woken there, and ends.
 #[test]
@@ -223,10 +253,11 @@ fn model_a_start_time_against_a_kill() {
         });
         world.wait_for_push(|| world.fire(&world.here, SOON * 2, true));
         assert!(world.header.state.arrive() && world.header.state.claim());
-        // Only then is the header the runner's to end: a killer and a spawner hold references of their own.
+        world.alarm().remove();
+        // A killer and a spawner hold references of their own; the wheel does not.
         killer.join().unwrap();
         spawner.join().unwrap();
-        world.end();
+        world.header.free();
         hub.join().unwrap();
         assert_eq!(world.here.len(), 0, "an ended greenlet stands in the wheel");
     });

@@ -329,7 +329,7 @@ fn model_two_hubs_and_a_spawner_outside() {
 /// that, so it must look there itself before it gives itself to one greenlet.
 #[test]
 fn model_a_watcher_leaves_nothing_in_its_own_inbox() {
-    explore_within(1, || {
+    explore_within(2, || {
         let world = World::new(2, 2);
         assert!(world.watch.take(0));
         push(&world.hubs[0].queue);
@@ -358,6 +358,25 @@ fn model_of_three_hubs_each_gets_its_share() {
         world.spawn_here(0);
         world.spawn_here(0);
         world.be_stuck_and_end();
+        hubs.into_iter().for_each(|hub| hub.join().unwrap());
+        world.assert_at_rest();
+    });
+}
+
+/// The sleeper that an elector has seen gets up for something else, finds nothing yet and lies down again, trusting the
+/// elector, who finds nobody.
+#[test]
+fn model_who_elects_nobody_looks_again() {
+    explore_within(2, || {
+        let world = World::new(2, 1);
+        let hubs = start_hubs(&world, 1..2);
+        let disturber = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.rouse(1))
+        };
+        world.spawn_here(0);
+        world.be_stuck_and_end();
+        disturber.join().unwrap();
         hubs.into_iter().for_each(|hub| hub.join().unwrap());
         world.assert_at_rest();
     });
