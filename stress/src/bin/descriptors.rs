@@ -153,7 +153,7 @@ fn client<S: Stream>(chance: &mut Chance, counts: &Counts, connect: &impl Fn() -
     if counts.seen[number % 32].swap(true, SeqCst) {
         counts.reused.fetch_add(1, Relaxed);
     }
-    let tag = chance.next();
+    let tag = chance.number();
     let length = if chance.one_in(8) { chance.between(0, 200_000) } else { chance.between(0, 3000) };
     match chance.below(8) {
         // Closed before anything happened.

@@ -194,7 +194,7 @@ fn be(state: u64, zoo: &Zoo, mut chance: Chance, message: Witness) {
             yield_now();
         },
         16 => loop {
-            let number = chance.next();
+            let number = chance.number();
             let given = greenhub::unblock(move || {
                 std::thread::sleep(brief);
                 (number, message_of(number))

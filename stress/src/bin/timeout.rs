@@ -89,7 +89,7 @@ fn nest(chance: &mut Chance, table: &Table, semaphore: &Semaphore, frames: &mut 
         _ => chance.micros(1500),
     };
     let length = frames.len();
-    let value = chance.next();
+    let value = chance.number();
     let low = Instant::now() + after;
     let result = timeout(after, || {
         frames.push(Frame { low, high: Instant::now() + after });
