@@ -152,10 +152,10 @@ fn a_hub_that_switches_is_not_stuck() {
         yielder.join().unwrap();
     });
     drop(runtime);
-    // The machine may have stopped us for longer than the limit: but then it must say so.
-    for report in reports.iter() {
-        assert_eq!(report.cause, Cause::Starved, "{report}");
-    }
+    // The machine may have stopped us for longer than the limit. It mostly says so; what a virtual machine's host does
+    // it does not say. A hub taken for stuck although it switches would be reported at every look, some eighty times.
+    let unexplained: Vec<_> = reports.iter().filter(|report| report.cause != Cause::Starved).collect();
+    assert!(unexplained.len() < 5, "{unexplained:?}");
 }
 
 #[test]

@@ -290,17 +290,25 @@ fn a_timeout_on_a_plain_thread_s_scope_kills_its_children_too() {
 }
 
 #[test]
-fn a_killed_greenlet_inside_a_scope_s_body_waits_for_the_children_before_it_unwinds_further() {
+fn a_kill_in_a_scope_s_body_kills_the_children_and_waits_until_they_have_unwound() {
     inside(|| {
-        let ended = Arc::new(AtomicUsize::new(0));
-        let count = ended.clone();
+        let unwound = Arc::new(AtomicUsize::new(0));
+        let count = unwound.clone();
         let parent = common::spawn_begun(move || {
+            struct Count<'a>(&'a AtomicUsize);
+            impl Drop for Count<'_> {
+                fn drop(&mut self) {
+                    greenhub::sleep(Duration::from_millis(2)); // it takes its time, and is waited for
+                    self.0.fetch_add(1, SeqCst);
+                }
+            }
             let lent = &*count;
             greenhub::scope(|s| {
                 for _ in 0..3 {
-                    s.spawn(|| {
-                        greenhub::sleep(Duration::from_millis(4));
-                        lent.fetch_add(1, SeqCst);
+                    let guard = Count(lent);
+                    s.spawn(move || {
+                        let _guard = guard;
+                        greenhub::sleep(Duration::from_secs(3600));
                     });
                 }
                 greenhub::shield(greenhub::yield_now);
@@ -309,7 +317,20 @@ fn a_killed_greenlet_inside_a_scope_s_body_waits_for_the_children_before_it_unwi
         });
         parent.kill();
         assert!(parent.join().unwrap_err().is_killed());
-        assert_eq!(ended.load(SeqCst), 3);
+        assert_eq!(unwound.load(SeqCst), 3);
+    });
+}
+
+#[test]
+fn a_timeout_in_a_scope_s_body_ends_the_scope() {
+    inside(|| {
+        let ended = greenhub::timeout(Duration::from_millis(5), || {
+            greenhub::scope(|s| {
+                s.spawn(|| greenhub::sleep(Duration::from_secs(3600)));
+                greenhub::sleep(Duration::from_secs(3600));
+            });
+        });
+        assert!(ended.is_err());
     });
 }
 
