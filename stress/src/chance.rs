@@ -14,18 +14,18 @@ impl Chance {
 
     /// Another source, for somebody else, that follows from this one.
     pub fn split(&mut self) -> Self {
-        Chance(self.next())
+        Chance(self.number())
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
     /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
 
     /// A number from `low` to below `high`.

@@ -67,7 +67,7 @@ impl<T> JoinHandle<T> {
     /// As [`JoinHandle::join`] for a greenlet that was lent something: returns or unwinds only when it has ended. Who is
     /// interrupted meanwhile kills it first.
     pub(crate) fn join_to_the_end(mut self) -> Result<T, JoinError> {
-        let waited = catch_unwind(AssertUnwindSafe(|| wait_for(self.header(), None)));
+        let waited = super::unwind::catch(|| wait_for(self.header(), None));
         if let Err(payload) = waited {
             self.kill();
             wait_with(self.header(), None, Interrupts::Kept);

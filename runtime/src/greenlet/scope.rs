@@ -10,7 +10,7 @@ use super::unwind;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};
 use parking_lot::Mutex;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,12 +82,12 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    let result = unwind::catch(|| f(&scope));
     let stopped = result.as_ref().is_err_and(|payload| super::kill::is_interrupt(&**payload));
     if stopped {
         scope.shared.kill_all();
     }
-    let interrupted = catch_unwind(AssertUnwindSafe(|| scope.shared.wait_for_all(stopped))).err();
+    let interrupted = unwind::catch(|| scope.shared.wait_for_all(stopped)).err();
     let unseen_panic = scope.shared.state.lock().unseen_panic;
     match (result, interrupted) {
         (Err(payload), _) | (Ok(_), Some(payload)) => unwind::resume_unwind(payload),
@@ -133,7 +133,7 @@ impl Children {
             self.state.lock().owner = None;
             if ended == Ended::Interrupted && interrupted.is_none() {
                 // What is delivered is caught, and goes on when nothing of ours is lent out any more.
-                interrupted = catch_unwind(AssertUnwindSafe(deliver_interrupts)).err();
+                interrupted = unwind::catch(deliver_interrupts).err();
                 if interrupted.is_some() {
                     self.kill_all();
                 }

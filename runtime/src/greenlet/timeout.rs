@@ -9,7 +9,6 @@ use super::unwind;
 use crate::time::Elapsed;
 use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
-use std::panic::AssertUnwindSafe;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -181,7 +180,7 @@ pub fn timeout<T>(after: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
             masks.frames.set(Some(link));
             rearm_current();
         });
-        std::panic::catch_unwind(AssertUnwindSafe(f))
+        unwind::catch(f)
     };
     let mine = Expired { frame: link.as_ptr().addr(), deadline };
     match result {

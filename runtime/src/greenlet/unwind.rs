@@ -81,6 +81,20 @@ pub(crate) fn after_switch() {
     }
 }
 
+/// `catch_unwind` that keeps the books: what the greenlet knew of its unwinding before holds again after. Every place
+/// where the runtime catches what goes on running afterwards uses this; otherwise the greenlet would count as
+/// unwinding, out of reach of kills and timeouts, for as long as a neighbour is suspended in the middle of its own.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let before = current::greenlet_even_in_hook().is_some_and(|greenlet| greenlet.fiber.unwinding.get());
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    if result.is_err()
+        && let Some(greenlet) = current::greenlet_even_in_hook()
+    {
+        greenlet.fiber.unwinding.set(before);
+    }
+    result
+}
+
 /// Goes on with a panic that was caught, without running the panic hook. As `std::panic::resume_unwind`, but
 /// [`panicking`] knows of it even while other greenlets of the hub unwind: prefer it inside greenlets.
 ///

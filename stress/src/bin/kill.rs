@@ -262,7 +262,8 @@ fn in_scope(mut chance: Chance, brief: Duration) {
                 sleep(time);
             });
         }
-        // No suspension in here: a kill that strikes in the scope's own function leaves the children alone.
+        // A kill may strike here, in the scope's own function, as well as at its end.
+        yield_now();
     });
 }
 
@@ -281,8 +282,9 @@ impl Drop for SlowEnd<'_> {
             yield_now();
         }
         let _permit = self.zoo.semaphore.acquire();
+        // Nothing is interrupted while this unwinds, so the sleep is slept to its end.
         let struck = timeout(self.brief, || sleep(self.brief / 2));
-        assert!(struck.is_ok() || self.brief.as_micros() < 20_000);
+        assert!(struck.is_ok() || !greenhub::panicking(), "a timeout struck in the middle of an unwinding");
         spawn(|| 5).join().expect("it ends");
     }
 }
