@@ -185,6 +185,65 @@ fn with_migration_a_hog_delays_not_even_the_started_greenlets_of_its_hub() {
     });
 }
 
+/// Spawns from outside until a greenlet starts on this very hub (default mode: there it stays), and runs `body` there.
+fn spawn_on(world: &World, hub: usize, body: impl Fn() + Send + Sync + 'static) -> JoinHandle<bool> {
+    let body = Arc::new(body);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (body, here) = (body.clone(), Arc::new(std::sync::OnceLock::new()));
+        let told = here.clone();
+        let handle = world.runtime.spawn(move || {
+            let right = greenhub::runtime::current_hub() == Some(hub);
+            _ = told.set(right);
+            if right {
+                body();
+            }
+            right
+        });
+        eventually("it starts", || here.get().is_some());
+        if here.get() == Some(&true) {
+            return handle;
+        }
+        assert!(Instant::now() < deadline, "nothing starts on hub {hub}");
+    }
+}
+
+#[test]
+fn a_hub_that_looks_after_a_stuck_one_runs_at_once_what_it_wakes_of_its_own() {
+    on(&[stay(2)], |world| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut writer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let reader = Arc::new(listener.accept().unwrap().0);
+        let read_one = {
+            let reader = reader.clone();
+            move || (&*reader).read_exact(&mut [0; 1]).unwrap()
+        };
+        // Registered with hub 0, where it first had to wait.
+        let first = spawn_on(world, 0, read_one.clone());
+        common::settle();
+        writer.write_all(b"0").unwrap();
+        first.join().unwrap();
+        let (stop, running) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let hog = {
+            let (stop, running) = (stop.clone(), running.clone());
+            spawn_on(world, 0, move || Hogs::compute(&stop, &running))
+        };
+        for round in 0..10 {
+            let waiting = spawn_on(world, 1, read_one.clone());
+            // Hub 1 has seen that hub 0 makes no progress, and sleeps.
+            world.runtime.spawn(|| ()).join().unwrap();
+            common::settle();
+            writer.write_all(b"1").unwrap();
+            // What wakes hub 1 now is something else; on its way back to sleep it looks after hub 0.
+            drop(world.runtime.spawn(|| ()));
+            assert!(waiting.join_timeout(Duration::from_secs(5)), "round {round}: a ready greenlet is slept over");
+            waiting.join().unwrap();
+        }
+        stop.store(true, SeqCst);
+        hog.join().unwrap();
+    });
+}
+
 #[test]
 fn nothing_runnable_waits_long_beside_an_idle_hub() {
     on(&where_load_counts(&SEVERAL_HUBS), |world| {

@@ -216,6 +216,10 @@ impl Hub {
             self.execute_stolen(entry);
             return false;
         }
+        // Looking after a stuck hub woke greenlets of this one, or took unstarted ones over: nobody else will say so.
+        if !self.queue.is_empty() {
+            return watching;
+        }
         if watching {
             let doze = policy::next_doze(self.pace.doze.get());
             let tired = self.pace.doze.replace(doze) >= policy::DOZE.1;
