@@ -236,7 +236,10 @@ fn a_hub_that_looks_after_a_stuck_one_runs_at_once_what_it_wakes_of_its_own() {
             writer.write_all(b"1").unwrap();
             // What wakes hub 1 now is something else; on its way back to sleep it looks after hub 0.
             drop(world.runtime.spawn(|| ()));
-            assert!(waiting.join_timeout(Duration::from_secs(5)), "round {round}: a ready greenlet is slept over");
+            assert!(
+                waiting.join_timeout(Duration::from_secs(5)),
+                "round {round}: a ready greenlet is slept over"
+            );
             waiting.join().unwrap();
         }
         stop.store(true, SeqCst);

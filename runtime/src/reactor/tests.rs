@@ -265,6 +265,20 @@ fn another_thread_polls_for_a_stuck_hub_but_not_for_a_polling_one() {
 }
 
 #[test]
+fn a_wake_meant_for_the_owner_is_not_eaten_by_who_looks_after_it() {
+    let reactor = Reactor::new().unwrap();
+    reactor.wake().unwrap();
+    assert_eq!(reactor.try_poll().unwrap().unwrap(), 0);
+    let before = Instant::now();
+    assert_eq!(reactor.poll(Some(Duration::from_secs(5))).unwrap(), 0);
+    assert!(before.elapsed() < Duration::from_secs(4), "the owner slept over its wake");
+    // And what the owner has seen is seen.
+    let before = Instant::now();
+    assert_eq!(reactor.poll(Some(Duration::from_millis(20))).unwrap(), 0);
+    assert!(before.elapsed() >= Duration::from_millis(20));
+}
+
+#[test]
 fn a_short_read_waits_for_the_next_event_and_the_end_does_not() {
     let source = Source::new();
     source.set(Readiness::READ);

@@ -11,7 +11,6 @@ pub(crate) struct Resources {
     /// Threads that a test or a runtime started. All such threads bear our mark.
     threads: BTreeMap<String, String>,
     descriptors: BTreeSet<String>,
-    /// Stack regions: mappings far larger than any other, all of one piece.
     regions: usize,
 }
 
@@ -55,17 +54,21 @@ fn descriptors() -> BTreeSet<String> {
     open.collect()
 }
 
+/// The large mappings that the kernel was told to keep huge pages out of. Nobody has both but stacks: threads' stacks are
+/// smaller, and the allocator lets huge pages in.
 fn regions() -> usize {
-    const LARGE: usize = 32 << 20;
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is there");
-    let large = maps.lines().filter(|line| {
+    const LARGE_IN_KB: u64 = 32 << 10;
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is there");
+    let (mut size, mut count) = (0, 0);
+    for line in maps.lines() {
         let mut words = line.split_whitespace();
-        let (Some(range), Some("rw-p")) = (words.next(), words.next()) else { return false };
-        let Some((from, to)) = range.split_once('-') else { return false };
-        let address = |text| usize::from_str_radix(text, 16).expect("an address");
-        words.count() == 3 && address(to) - address(from) >= LARGE
-    });
-    large.count()
+        match words.next() {
+            Some("Size:") => size = words.next().and_then(|number| number.parse().ok()).expect("a size"),
+            Some("VmFlags:") if size >= LARGE_IN_KB => count += usize::from(words.any(|flag| flag == "nh")),
+            _ => {}
+        }
+    }
+    count
 }
 
 /// How many mappings the process has.
