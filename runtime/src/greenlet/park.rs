@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 /// thread-local before is valid after (invariant 4).
 ///
 /// Always inlined, as `yield_now` is: the switch leaves through a `ret` that the processor predicts from the calls made
-/// on *this* stack, so every call frame between the user's loop and the switch is one more misprediction. Measured with
-/// `bench run yield`: out of line 62 ns, inlined 13 ns.
+/// on *this* stack, so every call frame between the user's loop and the switch is one more misprediction. Out of
+/// line, `bench run yield` prints about four times as much.
 #[inline(always)]
 fn switch(greenlet: Running, after: After) {
     let held = unwind::before_switch(greenlet);

@@ -11,6 +11,9 @@
 //! One case is beyond knowing: while another greenlet of the hub is suspended mid-unwinding, this one panics *and*
 //! catches that panic itself. It then counts as unwinding until std's count is zero again, which only keeps kills and
 //! timeouts for later.
+//!
+//! And it rests on the panic hook: a program that replaces the hook after its first runtime has started, without calling
+//! the one before, or that re-raises with std's `resume_unwind` while a neighbour unwinds, takes that knowledge away.
 
 use super::current::{self, Running};
 use std::any::Any;

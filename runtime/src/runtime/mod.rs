@@ -289,7 +289,7 @@ where
     if !inside {
         order.extra = Some(Box::new(Extra { run: Some(RunMark::default()), ..Extra::default() }));
     }
-    // SAFETY: whatever `f` and `T` borrow outlives this call, and this call outlives the greenlet: `join_shielded` does
+    // SAFETY: whatever `f` and `T` borrow outlives this call, and this call outlives the greenlet: `join_to_the_end` does
     // not return or unwind before it is done (invariant 9).
     let handle = unsafe {
         match runtime {
