@@ -76,7 +76,7 @@ fn sleep_to(deadline: Option<Instant>) {
 fn sleep_thread(deadline: Option<Instant>) {
     use crate::wait::{Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};
     loop {
-        let ended = park(&Waiter::current(), deadline, Interrupts::Allowed, &Reason::outside("sleep", 0));
+        let ended = park(&Waiter::current(), deadline, Interrupts::Allowed, &Reason::outside(&"sleep", 0));
         match ended {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => deliver_interrupts(),

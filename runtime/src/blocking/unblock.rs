@@ -64,7 +64,7 @@ where
         if let Some(outcome) = caller.take_or_list(&waiter) {
             break outcome;
         }
-        let ended = park(&waiter, None, Interrupts::Allowed, &Reason::outside("unblock", 0));
+        let ended = park(&waiter, None, Interrupts::Allowed, &Reason::outside(&"unblock", 0));
         // No longer listed: the job has ended, and its result comes before the interrupt, which is kept.
         if ended == Ended::Interrupted && caller.unlist() {
             deliver_interrupts();

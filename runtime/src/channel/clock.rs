@@ -5,8 +5,8 @@
 use super::error::RecvTimeoutError;
 use super::receiver::Receiver;
 use super::shared::Patience;
-use crate::facade::Mutex as ShortMutex;
-use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::ShortMutex;
+use crate::wait::{CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::time::{Duration, Instant};
 
 pub(super) struct Clock<T> {
@@ -69,7 +69,7 @@ impl<T> Clock<T> {
         next.is_some_and(|next| next <= Instant::now())
     }
 
-    pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
+    pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         loop {
             let now = Instant::now();
             let mut inner = self.inner.lock();

@@ -5,7 +5,7 @@ use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::shared::{Patience, Shared};
 use crate::facade::Arc;
-use crate::wait::deadline_after;
+use crate::wait::{CallName, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl<T> Receiver<T> {
     }
 
     #[inline]
-    fn recv_with(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
+    fn recv_with(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         match &self.source {
             Source::Channel(shared) => shared.recv(patience, what),
             Source::Clock(clock) => clock.recv(patience, what),
@@ -64,7 +64,7 @@ impl<T> Receiver<T> {
     /// If the channel is empty and all senders are gone.
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_with(Patience::Until(None), "Receiver::recv").map_err(|_| RecvError)
+        self.recv_with(Patience::Until(None), &"Receiver::recv").map_err(|_| RecvError)
     }
 
     /// Receives if a message is there.
@@ -81,7 +81,7 @@ impl<T> Receiver<T> {
     /// If there is no message; the error says whether one may still come.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.recv_with(Patience::None, "Receiver::try_recv").map_err(|error| match error {
+        self.recv_with(Patience::None, &"Receiver::try_recv").map_err(|error| match error {
             RecvTimeoutError::Timeout => TryRecvError::Empty,
             RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
         })
@@ -98,7 +98,7 @@ impl<T> Receiver<T> {
     ///
     /// If the time passed, or the channel is empty and all senders are gone.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Patience::Until(deadline_after(timeout)), "Receiver::recv_timeout")
+        self.recv_with(Patience::Until(deadline_after(timeout)), &"Receiver::recv_timeout")
     }
 
     /// Receives, or gives up at `deadline`.
@@ -113,7 +113,7 @@ impl<T> Receiver<T> {
     ///
     /// If the time passed, or the channel is empty and all senders are gone.
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Patience::Until(Some(deadline)), "Receiver::recv_deadline")
+        self.recv_with(Patience::Until(Some(deadline)), &"Receiver::recv_deadline")
     }
 
     /// The messages as they come, until all senders are gone.

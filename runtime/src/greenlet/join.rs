@@ -323,7 +323,7 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
 }
 
 fn reason(header: &Ref) -> Reason {
-    Reason { holder: Some(running_id), ..Reason::new("JoinHandle::join", &**header) }
+    Reason { holder: Some(running_id), ..Reason::new(&"JoinHandle::join", &**header) }
 }
 
 /// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next, on this

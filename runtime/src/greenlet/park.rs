@@ -250,7 +250,7 @@ fn user_park(greenlet: Running, deadline: u64) {
             return;
         }
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::new("park", &*greenlet);
+        let reason = Reason::new(&"park", &*greenlet);
         match wait(greenlet, epoch, deadline, true, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),
@@ -264,7 +264,7 @@ pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
     check_may_switch(greenlet);
     loop {
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::outside("sleep", 0);
+        let reason = Reason::outside(&"sleep", 0);
         match wait(greenlet, epoch, deadline, false, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),

@@ -129,7 +129,7 @@ impl Children {
             }
             let kept = stopped || interrupted.is_some();
             let interrupts = if kept { Interrupts::Kept } else { Interrupts::Allowed };
-            let ended = park(&waiter, None, interrupts, &Reason::new("scope", self));
+            let ended = park(&waiter, None, interrupts, &Reason::new(&"scope", self));
             self.state.lock().owner = None;
             if ended == Ended::Interrupted && interrupted.is_none() {
                 // What is delivered is caught, and goes on when nothing of ours is lent out any more.

@@ -11,19 +11,19 @@
 use super::header::{Header, Ref};
 use super::state::{Commit, Phase};
 use super::wake::Runnable;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// What one greenlet waits for. Written by the greenlet alone.
 #[derive(Default)]
 pub(crate) struct WaitReport {
-    what: AtomicPtr<u8>,
-    what_length: AtomicUsize,
+    what: AtomicPtr<&'static str>,
     object: AtomicUsize,
-    /// Coarse nanoseconds of the runtime's clock.
+    /// Coarse nanoseconds of the runtime's clock, and in the lowest bit whether it waits for the outside world.
     since: AtomicU64,
     holder: AtomicPtr<()>,
-    outside: AtomicBool,
 }
+
+const OUTSIDE: u64 = 1;
 
 /// One reading of it.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +49,11 @@ impl WaitReport {
         // the state word); pairs with the Acquire fence in `waits_for`.
         fence(Ordering::Release);
         // Relaxed throughout: published by the Release of `commit_park`.
-        self.what.store(reason.what.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.what_length.store(reason.what.len(), Ordering::Relaxed);
+        self.what.store(std::ptr::from_ref(reason.what).cast_mut(), Ordering::Relaxed);
         self.object.store(reason.object, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
+        self.since.store(since & !OUTSIDE | u64::from(reason.outside), Ordering::Relaxed);
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
         self.holder.store(holder, Ordering::Relaxed);
-        self.outside.store(reason.outside, Ordering::Relaxed);
     }
 }
 
@@ -70,11 +68,10 @@ impl Header {
         // Relaxed throughout: kept apart from the second look by the fence.
         let report = &self.waiting;
         let what = report.what.load(Ordering::Relaxed);
-        let length = report.what_length.load(Ordering::Relaxed);
         let object = report.object.load(Ordering::Relaxed);
         let since = report.since.load(Ordering::Relaxed);
         let may_be_held = !report.holder.load(Ordering::Relaxed).is_null();
-        let outside = report.outside.load(Ordering::Relaxed);
+        let (since, outside) = (since & !OUTSIDE, since & OUTSIDE != 0);
         let deadline = self.alarm.deadline();
         // Pairs with the fence in `begin`: had we read a word of a later wait, this look would see a later epoch.
         fence(Ordering::Acquire);
@@ -82,8 +79,8 @@ impl Header {
         if after.phase() != Phase::Parked || after.epoch() != before.epoch() {
             return None;
         }
-        // SAFETY: both words come from one `begin` (see above), which took them from one `&'static str`.
-        let what = unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(what, length)) };
+        // SAFETY: it comes from `begin`, which took it from a `CallName`.
+        let what = unsafe { *what };
         Some(Waiting { what, object, since, outside, may_be_held, deadline })
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<S
     let socket = Socket::new(TcpStream::from(OwnedFd::from(socket)));
     let address = SockAddr::from(*address);
     let mut started = false;
-    let connected = socket.io_within(patience, Direction::Write, "TcpStream::connect", |fd| {
+    let connected = socket.io_within(patience, Direction::Write, &"TcpStream::connect", |fd| {
         let fd = SockRef::from(&fd);
         if !std::mem::replace(&mut started, true) {
             return match fd.connect(&address) {

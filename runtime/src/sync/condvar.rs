@@ -1,8 +1,8 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -129,7 +129,7 @@ impl Condvar {
     /// # notifier.join().unwrap();
     /// ```
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
-        self.wait_with(guard, None, "Condvar::wait");
+        self.wait_with(guard, None, &"Condvar::wait");
     }
 
     /// As [`wait`](Condvar::wait), for at most `timeout`.
@@ -140,7 +140,7 @@ impl Condvar {
     /// assert!(condvar.wait_for(&mut mutex.lock(), std::time::Duration::ZERO).timed_out());
     /// ```
     pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> WaitTimeoutResult {
-        self.wait_with(guard, deadline_after(timeout), "Condvar::wait_for")
+        self.wait_with(guard, deadline_after(timeout), &"Condvar::wait_for")
     }
 
     /// As [`wait`](Condvar::wait), until `deadline` at the latest.
@@ -155,7 +155,7 @@ impl Condvar {
         guard: &mut MutexGuard<'_, T>,
         deadline: Instant,
     ) -> WaitTimeoutResult {
-        self.wait_with(guard, Some(deadline), "Condvar::wait_until")
+        self.wait_with(guard, Some(deadline), &"Condvar::wait_until")
     }
 
     /// Waits while `condition` holds; it is looked at with the mutex locked, first before waiting.
@@ -225,7 +225,7 @@ impl Condvar {
         &self,
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,
-        what: &'static str,
+        what: CallName,
     ) -> WaitTimeoutResult {
         // SAFETY: the raw lock is let go and taken again below, before the guard can be used or dropped: neither the
         // wait nor the locking unwinds.

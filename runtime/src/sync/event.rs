@@ -1,8 +1,8 @@
 //! [`Event`]: a flag to wait for.
 
 use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn wait(&self) {
-        let set = self.wait_with(None, "Event::wait");
+        let set = self.wait_with(None, &"Event::wait");
         debug_assert!(set, "without a deadline the wait ends with the event");
     }
 
@@ -112,10 +112,10 @@ impl Event {
     /// assert!(!event.wait_timeout(std::time::Duration::from_millis(1)));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_with(deadline_after(timeout), "Event::wait_timeout")
+        self.wait_with(deadline_after(timeout), &"Event::wait_timeout")
     }
 
-    fn wait_with(&self, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn wait_with(&self, deadline: Option<Instant>, what: CallName) -> bool {
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
         loop {
             if self.is_set() {

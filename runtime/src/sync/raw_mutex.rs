@@ -21,8 +21,10 @@
 //! and wakes the next one.
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{Mutex, const_fn};
-use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
+use crate::facade::{ShortMutex, const_fn};
+use crate::wait::{
+    CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after,
+};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,7 @@ pub struct RawMutex {
     state: AtomicU8,
     /// Who took the lock last; means something while `LOCKED` is set.
     holder: AtomicU64,
-    queue: Mutex<Queue>,
+    queue: ShortMutex<Queue>,
 }
 
 struct Queue {
@@ -66,7 +68,7 @@ impl RawMutex {
     const_fn! {
         /// A free lock.
         pub(super) fn new() -> RawMutex {
-            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
+            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: ShortMutex::new(Queue { list: List::new() }) }
         }
     }
 
@@ -130,13 +132,13 @@ impl RawMutex {
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
         self.take() || self.lock_slowly(deadline, interrupts, what)
     }
 
     #[inline(never)]
-    fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
+    fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: CallName) -> bool {
         let reason = Reason { holder: Some(Self::holder_at), ..Reason::new(what, self) };
         let wait = Wait { deadline, interrupts, reason };
         // When this caller was first woken to try; before that it has not been overtaken and needs no clock.
@@ -276,7 +278,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn lock(&self) -> GuardSend {
-        let locked = self.lock_with(None, Interrupts::Kept, "Mutex::lock (again)");
+        let locked = self.lock_with(None, Interrupts::Kept, &"Mutex::lock (again)");
         debug_assert!(locked);
         GuardSend::new()
     }
@@ -314,7 +316,7 @@ unsafe impl lock_api::RawMutexFair for RawMutex {
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.unlock_slowly(true);
             // Does not unwind: interrupts are kept.
-            self.lock_with(None, Interrupts::Kept, "MutexGuard::bump");
+            self.lock_with(None, Interrupts::Kept, &"MutexGuard::bump");
         }
     }
 }
@@ -337,6 +339,6 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
 impl RawMutex {
     #[inline]
     fn take_or_wait_until(&self, deadline: Option<Instant>) -> Option<GuardSend> {
-        self.lock_with(deadline, Interrupts::Allowed, "Mutex::try_lock_until").then(GuardSend::new)
+        self.lock_with(deadline, Interrupts::Allowed, &"Mutex::try_lock_until").then(GuardSend::new)
     }
 }

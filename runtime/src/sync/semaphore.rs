@@ -10,8 +10,8 @@ mod permit;
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Semaphore {
     ///
     /// If `count` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     pub fn acquire_many(&self, count: usize) -> SemaphorePermit<'_> {
-        let acquired = self.acquire_with(count, None, "Semaphore::acquire");
+        let acquired = self.acquire_with(count, None, &"Semaphore::acquire");
         debug_assert!(acquired, "without a deadline the wait ends with the permits");
         SemaphorePermit { semaphore: self, count }
     }
@@ -146,7 +146,7 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 1);
     /// ```
     pub fn acquire_many_timeout(&self, count: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
-        self.acquire_with(count, deadline_after(timeout), "Semaphore::acquire_timeout")
+        self.acquire_with(count, deadline_after(timeout), &"Semaphore::acquire_timeout")
             .then(|| SemaphorePermit { semaphore: self, count })
     }
 
@@ -264,13 +264,13 @@ impl Semaphore {
     }
 
     #[inline]
-    fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: CallName) -> bool {
         assert!(count <= Self::MAX_PERMITS, "more permits than a semaphore can hold");
         self.take(count) || self.acquire_slowly(count, deadline, what)
     }
 
     #[inline(never)]
-    fn acquire_slowly(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn acquire_slowly(&self, count: usize, deadline: Option<Instant>, what: CallName) -> bool {
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
         loop {
             let line = self.line.lock();
