@@ -299,8 +299,11 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
     }
 }
 
+/// What reports call this wait. Its object is the greenlet.
+pub(super) const WAIT: &str = "JoinHandle::join";
+
 fn reason(header: &Ref) -> Reason {
-    Reason { holder: Some(running_id), ..Reason::new("JoinHandle::join", &**header) }
+    Reason { holder: Some(running_id), ..Reason::new(WAIT, &**header) }
 }
 
 /// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next, on this
