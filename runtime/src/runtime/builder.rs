@@ -214,10 +214,15 @@ impl Builder {
         if self.blocking_threads == 0 {
             return Err(invalid("blocking_threads(0): `unblock` needs at least one thread".into()));
         }
-        unwind::install_hook();
         fork::watch();
-        // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
-        overflow::install(describe_owner)?;
+        {
+            let _initialising = fork::INITIALISING.lock();
+            unwind::install_hook();
+            crate::timer::clock::start();
+            crate::stack::explore_system();
+            // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
+            overflow::install(describe_owner)?;
+        }
         let stacks = StackPool::new(StackConfig {
             unguarded: self.unguarded,
             max_stacks: self.max_stacks,

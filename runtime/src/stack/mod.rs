@@ -32,6 +32,7 @@ mod tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
+pub(crate) use overflow::table::WRITER as OVERFLOW_TABLE;
 
 pub(crate) use pool::{StackConfig, StackPool};
 
@@ -109,6 +110,15 @@ unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn limit(&self) -> StackPointer {
         self.slot.limit()
+    }
+}
+
+/// Finds out about the system what all stacks need to know, once, under a lock that a fork waits for.
+pub(crate) fn explore_system() {
+    page_size();
+    region::under_valgrind();
+    if !guard::marks_work() {
+        guard::max_map_count();
     }
 }
 

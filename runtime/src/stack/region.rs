@@ -251,7 +251,7 @@ impl Slot {
 }
 
 /// Whether valgrind runs this process; it announces itself to the program loader.
-fn under_valgrind() -> bool {
+pub(super) fn under_valgrind() -> bool {
     static UNDER_VALGRIND: OnceLock<bool> = OnceLock::new();
     *UNDER_VALGRIND.get_or_init(|| {
         std::env::var_os("LD_PRELOAD").is_some_and(|list| list.to_string_lossy().contains("vgpreload"))
