@@ -172,8 +172,9 @@ fn a_timeout_ends_every_kind_of_wait() {
     use std::io::Read;
     on_both(|| {
         assert!(timeout(ms(2), || sleep(Duration::MAX)).is_err());
-        let target = Arc::new(greenhub::spawn(|| sleep(ms(20))));
+        let target = Arc::new(greenhub::spawn(|| sleep(LONG)));
         assert!(timeout(ms(2), || target.join_timeout(LONG)).is_err());
+        target.kill();
         assert!(timeout(ms(2), || greenhub::block_on(std::future::pending::<()>())).is_err());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(timeout(ms(2), || listener.accept()).is_err());

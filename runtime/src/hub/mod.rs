@@ -63,6 +63,8 @@ pub(crate) struct Hub {
     pub(crate) in_panic_hook: Cell<bool>,
     /// How many greenlets of this hub are suspended in the middle of their unwinding.
     pub(crate) suspended_unwinding: Cell<u32>,
+    /// The number of the last kill or timeout delivered here.
+    pub(crate) interrupts: Cell<u16>,
     queue: Queue,
     /// What runs before everything else: the child a joiner claimed, or the joiner of a child that ended.
     next: Cell<Option<Entry>>,
@@ -90,6 +92,7 @@ impl Hub {
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
             suspended_unwinding: Cell::new(0),
+            interrupts: Cell::new(0),
             queue,
             next: Cell::new(None),
             stacks: UnsafeCell::new(stacks),
