@@ -187,7 +187,7 @@ fn a_timeout_ends_every_kind_of_wait() {
         assert!(timeout(ms(2), || sender.send(1)).is_err());
         let semaphore = sync::Semaphore::new(0);
         assert!(timeout(ms(2), || drop(semaphore.acquire())).is_err());
-        Arc::into_inner(target).unwrap().join().unwrap();
+        assert!(Arc::into_inner(target).unwrap().join().unwrap_err().is_killed());
     });
 }
 
