@@ -76,6 +76,42 @@ fn a_scope_whose_greenlet_can_have_no_stack_ends() {
 }
 
 #[test]
+fn an_error_handler_that_would_block_for_a_greenlet_without_a_stack_panics_instead() {
+    const NAME: &str = "an_error_handler_that_would_block_for_a_greenlet_without_a_stack_panics_instead";
+    if child::is_child(NAME) {
+        greenhub::on_error(|_, payload| {
+            eprintln!("handled: {}", payload.downcast_ref::<String>().unwrap());
+            greenhub::sleep(Duration::from_secs(3600));
+        });
+        // Two that join each other have all the stacks, so the third one will never have any.
+        let runtime = Builder::new().hubs(1).max_stacks(2).build().unwrap();
+        let (senders, joiners): (Vec<_>, Vec<_>) = (0..2)
+            .map(|_| {
+                let (sender, receiver) = channel::bounded::<greenhub::JoinHandle<()>>(1);
+                (sender, runtime.spawn(move || receiver.recv().unwrap().join().unwrap()))
+            })
+            .unzip();
+        joiners
+            .into_iter()
+            .zip(senders.into_iter().rev())
+            .for_each(|(joiner, sender)| sender.send(joiner).unwrap());
+        let third = runtime.spawn(|| ());
+        let greenlet = third.greenlet().clone();
+        drop(third);
+        common::eventually("it fails", || greenlet.is_finished());
+        assert!(runtime.shutdown_timeout(Duration::from_secs(20)));
+        return;
+    }
+    let output = child::run(NAME, |_| {});
+    let text = child::text(&output.stderr);
+    for part in
+        ["handled: ", "could not be given a stack", "the error handler itself panicked", "hub 0's own stack"]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
 fn who_waits_for_something_else_or_not_for_long_keeps_the_others_waiting() {
     on_built(&PLACES, one_stack, |world| {
         // A plain thread has what gets the owner of the only stack going.

@@ -26,7 +26,10 @@ where
 {
     let runtime = match (current::greenlet(), current::hub()) {
         (Some(_), Some(hub)) => hub.runtime().clone(),
-        _ => return f(),
+        _ => {
+            current::check_may_block();
+            return f();
+        }
     };
     unblock_on(&runtime.blocking, f)
 }

@@ -14,9 +14,8 @@ pub(crate) static HANDLER: ProcessLock<Option<Arc<Handler>>> = ProcessLock::new(
 /// Sets what happens to a panic that nobody joins: of a greenlet whose handle was dropped, or of the destructor of a
 /// result or greenlet-local. `handler` gets the greenlet and the panic's payload.
 ///
-/// It runs in the context of that greenlet's end and must not suspend: a blocking call in it panics, or,
-/// for a greenlet that never had a stack, blocks its hub; a panic of its own is printed and goes no further. Without a handler one line on stderr names the greenlet, its
-/// spawn place and the message.
+/// It runs in the context of that greenlet's end and must not suspend: a blocking call in it panics, and a panic of its own
+/// is printed and goes no further. Without a handler one line on stderr names the greenlet, its spawn place and the message.
 ///
 /// ```
 /// greenhub::on_error(|greenlet, payload| {

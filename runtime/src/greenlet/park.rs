@@ -168,7 +168,10 @@ pub fn park() {
         Some(greenlet) => {
             user_park(greenlet, NEVER);
         }
-        None => std::thread::park(),
+        None => {
+            current::check_may_block();
+            std::thread::park();
+        }
     }
 }
 
@@ -188,7 +191,10 @@ pub fn park_timeout(limit: Duration) {
         Some(greenlet) => {
             user_park(greenlet, clock::deadline(limit).map_or(NEVER, clock::nanos));
         }
-        None => std::thread::park_timeout(limit),
+        None => {
+            current::check_may_block();
+            std::thread::park_timeout(limit);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) fn wait(
         Direction::Read => libc::POLLIN,
         Direction::Write => libc::POLLOUT,
     };
+    if deadline.is_none_or(|deadline| deadline > Instant::now()) {
+        caller::check_may_block();
+    }
     let until = caller::effective_deadline(deadline);
     loop {
         let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
