@@ -194,7 +194,10 @@ fn a_timeout_ends_every_kind_of_wait() {
 #[test]
 fn a_timeout_ends_park_and_unblock_in_a_greenlet() {
     inside(|| {
-        assert!(timeout(ms(2), || greenhub::unblock(|| std::thread::sleep(ms(10)))).is_err());
+        // The job ends once the timeout has.
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        assert!(timeout(ms(2), || greenhub::unblock(move || ended.recv())).is_err());
+        drop(end);
         assert!(timeout(ms(2), greenhub::park).is_err());
         assert!(timeout(ms(2), || greenhub::park_timeout(LONG)).is_err());
         greenhub::current().unpark();

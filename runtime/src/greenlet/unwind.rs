@@ -125,7 +125,7 @@ pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
 /// Unwinds the caller for a kill or a timeout, with a payload that holds the mark.
 pub(crate) fn interrupt(payload: impl FnOnce(Mark) -> Box<dyn Any + Send>) -> ! {
     let number = current::hub().map_or(0, |hub| {
-        // Not those of `NOT` and `PANIC`. They come again after 65,534 others; to be mistaken, a payload would have to be
+        // Not those of `NOT` and `PANIC`. They come again after 254 others; to be mistaken, a payload would have to be
         // kept for so long and then dropped amid the unwinding of its namesake.
         let next = hub.interrupts.get().wrapping_add(1).max(2);
         hub.interrupts.set(next);
@@ -150,7 +150,7 @@ impl Drop for Mark {
 
 /// What a greenlet unwinds for, as far as the runtime knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Unwinding(u16);
+pub(crate) struct Unwinding(u8);
 
 impl Unwinding {
     /// For nothing; or nobody knows.

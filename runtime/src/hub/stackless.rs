@@ -9,9 +9,9 @@
 use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
-use crate::greenlet::header::{Header, Ref};
+use crate::greenlet::header::{Header, let_go};
 use crate::greenlet::join_error::JoinError;
-use crate::greenlet::state::Phase;
+use crate::greenlet::state::{Owner, Phase};
 use crate::runtime::Shared;
 use crate::stack::NoStack;
 use crate::timer::clock::NEVER;
@@ -69,6 +69,8 @@ impl Hub {
     /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
     #[cold]
     pub(super) fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
+        // SAFETY: claimed by us, so alive and ours.
+        self.park_joiners(unsafe { greenlet.as_ref() });
         if self.is_stack_in_use(why) {
             self.stackless.push(greenlet);
             return;
@@ -88,26 +90,28 @@ impl Hub {
     /// Ends a claimed greenlet that never ran.
     #[cold]
     fn fail(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        // SAFETY: claimed by us: the life reference is ours to give up.
-        let header = unsafe { Ref::from_raw(greenlet) };
+        // SAFETY: claimed by us: its life is ours to end.
+        let header = unsafe { greenlet.as_ref() };
         // SAFETY: claimed and never run, so the closure is ours.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
         let error = if header.state.load().kill_requested() {
-            JoinError::killed(&header)
+            JoinError::killed(header)
         } else {
-            JoinError::no_stack(&header, why)
+            JoinError::no_stack(header, why)
         };
         // SAFETY: as above.
         unsafe { (header.vtable().fail)(greenlet, error) };
         if let Err(payload) = dropped {
-            crate::greenlet::on_error::report(&header, payload);
+            crate::greenlet::on_error::report(header, payload);
         }
         let joined = header.state.finish(false).unwrap_or_else(|()| {
             finish::drop_result(greenlet);
             header.state.finish(true).unwrap_or(true)
         });
         header.fiber.joined.set(joined);
-        self.end(&header);
+        self.end(header);
+        // SAFETY: it has ended, and this was the last of it.
+        unsafe { let_go(greenlet, Owner::Life) };
     }
 
     /// Stacks may have come free: the greenlets that wait for one try again, in order.
