@@ -358,15 +358,24 @@ impl Queue {
 fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     const AHEAD: usize = 8;
     entries.iter().enumerate().map(|(at, &entry)| {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(later) = entries.get(at + AHEAD) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(later.header().as_ptr().cast()) };
+        if let Some(&later) = entries.get(at + AHEAD) {
+            prefetch(later);
         }
         entry
     })
 }
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn prefetch(entry: Entry) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.header().as_ptr().cast()) };
+}
+
+/// Stable Rust has a prefetch for x86-64 only.
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_entry: Entry) {}
 
 impl Stealers {
     /// How much any hub may take from here.

@@ -76,6 +76,7 @@ pub(super) struct CoreTime {
     blocked: u64,
 }
 
+#[cfg(any(target_os = "linux", test))]
 impl CoreTime {
     /// Whether between two readings the thread, which is ready or runs, waited for a core most of the time.
     fn starved_since(self, before: CoreTime) -> bool {
@@ -217,11 +218,13 @@ pub(crate) use system::thread_number;
 pub(super) use system::{cause_of, core_time};
 
 /// The third field of `stat`; the second is a name in parentheses that may hold anything.
+#[cfg(any(target_os = "linux", test))]
 fn state_letter(stat: &str) -> Option<char> {
     stat[stat.rfind(')')? + 1..].trim_start().chars().next()
 }
 
 /// What a thread waits for in that function of the kernel.
+#[cfg(any(target_os = "linux", test))]
 fn by_kernel_function(name: &str) -> Option<Cause> {
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     if has(&["nanosleep"]) {

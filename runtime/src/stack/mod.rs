@@ -86,6 +86,7 @@ impl Stack {
     }
 
     /// Where the stack begins to grow down.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
     #[inline]
     pub(crate) fn top(&self) -> *mut u64 {
         self.slot.top()
