@@ -52,6 +52,8 @@ pub struct Builder {
     unguarded: bool,
     pin: bool,
     migration: Migration,
+    /// What `GREENHUB_MIGRATE` says, if that is nothing it may say.
+    wrong_migration: Option<std::ffi::OsString>,
     blocking_threads: usize,
     pub(crate) monitor: Settings,
 }
@@ -73,6 +75,7 @@ impl Builder {
             unguarded: false,
             pin: false,
             migration: Migration::Never,
+            wrong_migration: None,
             blocking_threads: BlockingPool::MAX_THREADS,
             monitor: Settings::default(),
         }
@@ -154,8 +157,10 @@ impl Builder {
     /// The runtime itself keeps to it, and never moves a greenlet that unwinds, that is pinned, or that has called
     /// [`spawn_local`](crate::spawn_local).
     pub unsafe fn migrate_started(mut self) -> Self {
-        let every = std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every");
+        let value = std::env::var_os("GREENHUB_MIGRATE").filter(|value| !value.is_empty());
+        let every = value.as_ref().is_some_and(|value| value == "every");
         self.migration = if every { Migration::Every } else { Migration::Allowed };
+        self.wrong_migration = value.filter(|_| !every);
         self
     }
 
@@ -228,6 +233,11 @@ impl Builder {
         let stack_size = self.stack_size.map_or(Ok(StackSize::DEFAULT), StackSize::new)?;
         if self.blocking_threads == 0 {
             return Err(invalid("blocking_threads(0): `unblock` needs at least one thread".into()));
+        }
+        if let Some(value) = self.wrong_migration {
+            return Err(invalid(format!(
+                "GREENHUB_MIGRATE={value:?} means nothing: say `every`, or do not set it"
+            )));
         }
         fork::watch();
         {
