@@ -94,7 +94,9 @@ impl Builder {
         self
     }
 
-    /// The most stacks that may be in use at once. A greenlet that would need one more waits for one.
+    /// The most stacks that may be in use at once. A greenlet that would need one more waits for one. Where every stack belongs
+    /// to a greenlet that waits, without a limit in time, for the end of one that has none (or of another such), it fails
+    /// instead, and `join` gives an error that says so.
     pub fn max_stacks(mut self, stacks: usize) -> Self {
         self.max_stacks = Some(stacks);
         self
