@@ -462,6 +462,19 @@ fn a_wrong_variable_is_a_clear_error() {
 }
 
 #[test]
+fn a_wrong_way_to_migrate_is_a_clear_error_where_greenlets_migrate() {
+    const NAME: &str = "a_wrong_way_to_migrate_is_a_clear_error_where_greenlets_migrate";
+    if child::is_child(NAME) {
+        let error = common::roam(1).builder().build().expect_err("the variable is wrong");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("GREENHUB_MIGRATE=\"sometimes\""), "{error}");
+        common::stay(1).builder().build().unwrap();
+        return;
+    }
+    child::succeed(NAME, |command| _ = command.env("GREENHUB_MIGRATE", "sometimes"));
+}
+
+#[test]
 fn the_variable_sets_the_number_of_hubs() {
     const NAME: &str = "the_variable_sets_the_number_of_hubs";
     if child::is_child(NAME) {

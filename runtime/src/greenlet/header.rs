@@ -16,6 +16,7 @@ use super::memory;
 use super::state::{Owner, State};
 use super::switch::Context;
 use super::timeout::Masks;
+use super::unwind::Unwinding;
 use super::waiting::WaitReport;
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
@@ -90,8 +91,8 @@ pub(crate) struct Fiber {
     pub(crate) held: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
     pub(crate) counted: Cell<bool>,
-    /// It is known to have begun an unwinding.
-    pub(crate) unwinding: Cell<bool>,
+    /// What it is known to unwind for.
+    pub(crate) unwinding: Cell<Unwinding>,
     /// It called `spawn_local`: pinned until it ends.
     pub(crate) pinned: Cell<bool>,
     /// Somebody waits for its end. Set by its last frame, read by the hub.
@@ -171,7 +172,7 @@ where
                 fiber: Fiber {
                     context: UnsafeCell::new(None),
                     masks: Masks::new(),
-                    unwinding: Cell::new(false),
+                    unwinding: Cell::new(Unwinding::NOT),
                     held: Cell::new(false),
                     pinned: Cell::new(birth.kind != Kind::Free),
                     hand_back: Cell::new(None),

@@ -7,7 +7,7 @@ use super::join_error::JoinError;
 use super::link::Link;
 use super::state::{Owner, Phase};
 use crate::timer::clock;
-use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
+use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
@@ -322,8 +322,11 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
     }
 }
 
+/// What reports call this wait. Its object is the greenlet.
+pub(super) const WAIT: CallName = &"JoinHandle::join";
+
 fn reason(header: &Ref) -> Reason {
-    Reason { holder: Some(running_id), ..Reason::new(&"JoinHandle::join", &**header) }
+    Reason { holder: Some(running_id), ..Reason::new(WAIT, &**header) }
 }
 
 /// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next, on this

@@ -219,7 +219,10 @@ pub fn park() {
         Some(greenlet) => {
             user_park(greenlet, NEVER);
         }
-        None => std::thread::park(),
+        None => {
+            current::check_may_block();
+            std::thread::park();
+        }
     }
 }
 
@@ -239,7 +242,10 @@ pub fn park_timeout(limit: Duration) {
         Some(greenlet) => {
             user_park(greenlet, clock::deadline(limit).map_or(NEVER, clock::nanos));
         }
-        None => std::thread::park_timeout(limit),
+        None => {
+            current::check_may_block();
+            std::thread::park_timeout(limit);
+        }
     }
 }
 

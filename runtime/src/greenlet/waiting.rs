@@ -41,7 +41,23 @@ pub(crate) struct Waiting {
     pub(crate) deadline: u64,
 }
 
+/// What the report of a greenlet says that waits for its first stack. A static: told by its address.
+static FOR_STACK: &str = "a stack";
+
 impl WaitReport {
+    /// The greenlet, claimed but not begun, waits for a stack, or no longer. Called by its hub.
+    pub(crate) fn set_for_stack(&self, waits: bool) {
+        let what = if waits { (&raw const FOR_STACK).cast_mut() } else { std::ptr::null_mut() };
+        // Release: pairs with `is_for_stack`; the greenlet had been claimed before.
+        self.what.store(what, Ordering::Release);
+    }
+
+    /// Whether an awake greenlet waits for its first stack.
+    pub(crate) fn is_for_stack(&self) -> bool {
+        // Acquire: pairs with `set_for_stack`.
+        self.what.load(Ordering::Acquire) == (&raw const FOR_STACK).cast_mut()
+    }
+
     /// The greenlet is about to wait.
     #[inline]
     pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
@@ -54,6 +70,13 @@ impl WaitReport {
         self.since.store(since & !OUTSIDE | u64::from(reason.outside), Ordering::Relaxed);
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
         self.holder.store(holder, Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    /// Whether it waits for the end of one greenlet, or of all of a scope: `object` says of which.
+    pub(crate) fn is_for_an_end(&self) -> bool {
+        self.what == *super::join::WAIT || self.what == *super::scope::WAIT
     }
 }
 

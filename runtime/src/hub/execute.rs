@@ -2,16 +2,14 @@
 
 use super::Hub;
 use super::queue::Entry;
-use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Life, let_go};
 use crate::greenlet::join::{hand_back, wake_joiners};
-use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -62,7 +60,7 @@ impl Hub {
         }
     }
 
-    fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
+    pub(super) fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
         // SAFETY: claimed by us, so alive and ours.
         let header = unsafe { greenlet.as_ref() };
         let stack = self.stacks().take(header.stack_size().unwrap_or(self.runtime.stack_size))?;
@@ -148,7 +146,7 @@ impl Hub {
         self.end(header);
         // SAFETY: it has ended, and this was the last of it.
         unsafe { let_go(greenlet, Owner::Life) };
-        if !self.stackless.borrow().is_empty() {
+        if !self.stackless.is_empty() {
             self.retry_stackless();
         }
     }
@@ -173,7 +171,7 @@ impl Hub {
 
     /// What the end of every greenlet has in common, with a stack or without.
     #[inline]
-    fn end(&self, header: &Header) {
+    pub(super) fn end(&self, header: &Header) {
         let shared = self.shared();
         self.strike_off(header);
         if header.fiber.joined.get() {
@@ -197,76 +195,6 @@ impl Hub {
     pub(super) fn stacks(&self) -> &mut StackCache {
         // SAFETY: `Hub` is not `Sync`, and the cache's methods call back into nothing.
         unsafe { &mut *self.stacks.get() }
-    }
-
-    /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
-    #[cold]
-    fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        // SAFETY: claimed by us, so alive and ours.
-        self.park_joiners(unsafe { greenlet.as_ref() });
-        if self.a_stack_may_come(why) {
-            self.stackless.borrow_mut().push_back(greenlet);
-            return;
-        }
-        // The last stack in use may have come free between the two looks.
-        match self.give_stack(greenlet) {
-            Ok(()) => self.push_ready(Entry::resume(greenlet)),
-            Err(why) => self.fail(greenlet, &why),
-        }
-    }
-
-    /// Whether it makes sense to wait: a limit of the runtime's own is not reached for ever, and a stack in use comes
-    /// free one day.
-    fn a_stack_may_come(&self, why: &NoStack) -> bool {
-        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
-    }
-
-    /// Ends a claimed greenlet that never ran.
-    #[cold]
-    fn fail(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        // SAFETY: claimed by us: its life is ours to end.
-        let header = unsafe { greenlet.as_ref() };
-        // SAFETY: claimed and never run, so the closure is ours.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
-        // SAFETY: as above.
-        unsafe { (header.vtable().fail)(greenlet, JoinError::no_stack(header, why)) };
-        if let Err(payload) = dropped {
-            crate::greenlet::on_error::report(header, payload);
-        }
-        let joined = header.state.finish(false).unwrap_or_else(|()| {
-            finish::drop_result(greenlet);
-            header.state.finish(true).unwrap_or(true)
-        });
-        header.fiber.joined.set(joined);
-        self.end(header);
-        // SAFETY: it has ended, and this was the last of it.
-        unsafe { let_go(greenlet, Owner::Life) };
-    }
-
-    /// Stacks may have come free: the greenlets that wait for one try again, in order.
-    #[cold]
-    pub(super) fn retry_stackless(&self) {
-        loop {
-            let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
-            let mut given = self.give_stack(greenlet);
-            if let Err(why) = &given {
-                if self.a_stack_may_come(why) {
-                    return;
-                }
-                // As in `without_stack`.
-                given = self.give_stack(greenlet);
-            }
-            self.stackless.borrow_mut().pop_front();
-            match given {
-                Ok(()) => self.push_ready(Entry::resume(greenlet)),
-                Err(why) => self.fail(greenlet, &why),
-            }
-        }
-    }
-
-    /// Whether some greenlet waits for a stack.
-    pub(super) fn has_stackless(&self) -> bool {
-        !self.stackless.borrow().is_empty()
     }
 
     /// What came in through this hub's inbox, or another's, goes to the queues.

@@ -96,7 +96,7 @@ impl Hub {
         self.shared().counters.finished.add(1);
         // The joiner's right to run, which the child held.
         self.run_next(Entry::resume(joiner));
-        if self.has_stackless() {
+        if !self.stackless.is_empty() {
             self.retry_stackless();
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! * [`turn`]: the loop. What to run next, when to look at the outside world, when to sleep.
 //! * [`queue`]: what is ready here. [`steal`]: taking from others. [`place`]: giving to others.
-//! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch.
+//! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch. [`stackless`]: where there
+//!   is no stack to start it on.
 //! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
 //! * [`policy`]: every decision, as pure functions.
 
@@ -15,6 +16,7 @@ pub(crate) mod metrics;
 pub(crate) mod place;
 pub(crate) mod policy;
 pub(crate) mod queue;
+mod stackless;
 pub(crate) mod steal;
 pub(crate) mod turn;
 
@@ -30,7 +32,6 @@ use mailbox::Mailbox;
 use metrics::Counters;
 use queue::{Entry, Queue, Stealers};
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -63,12 +64,14 @@ pub(crate) struct Hub {
     pub(crate) in_panic_hook: Cell<bool>,
     /// How many greenlets of this hub are suspended in the middle of their unwinding.
     pub(crate) suspended_unwinding: Cell<u32>,
+    /// The number of the last kill or timeout delivered here.
+    pub(crate) interrupts: Cell<u8>,
     queue: Queue,
     /// What runs before everything else: the child a joiner claimed, or the joiner of a child that ended.
     next: Cell<Option<Entry>>,
     stacks: UnsafeCell<StackCache>,
     /// Claimed greenlets for which there was no stack.
-    stackless: RefCell<VecDeque<NonNull<Header>>>,
+    stackless: stackless::Stackless,
     /// Nanoseconds, as of the last look at the clock.
     clock: Cell<u64>,
     pace: turn::Pace,
@@ -90,10 +93,11 @@ impl Hub {
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
             suspended_unwinding: Cell::new(0),
+            interrupts: Cell::new(0),
             queue,
             next: Cell::new(None),
             stacks: UnsafeCell::new(stacks),
-            stackless: RefCell::new(VecDeque::new()),
+            stackless: stackless::Stackless::default(),
             clock: Cell::new(now),
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),

@@ -2,8 +2,9 @@
 //!
 //! * the *ring*: started greenlets that are ready again, and unstarted ones that may not leave. Owner only, no atomics.
 //! * the *deque*: unstarted greenlets (in migrate mode started ones too), oldest first, which thieves may take.
-//! * the *overflow*: once the deque holds about a thousand, newer unstarted greenlets go here and are taken newest
-//!   first, so that a tree of a million greenlets keeps few live stacks. Thieves take its oldest.
+//! * the *overflow*: once the deque holds about a thousand, and until it is empty again, newer unstarted greenlets go
+//!   here and are taken newest first, so that a tree of a million greenlets keeps few live stacks. Thieves take its
+//!   oldest.
 //!
 //! Ring and deque act as one first-in-first-out queue: a ring entry carries the number of greenlets that had been
 //! pushed on the deque before it, and may run once all those have left the deque.
@@ -61,6 +62,7 @@ pub(crate) struct Queue {
     /// No fewer than the deque holds: thieves only take.
     deque_at_most: Cell<usize>,
     overflow: Worker<Entry>,
+    /// No fewer than the overflow holds; not zero before the deque is empty too.
     overflow_at_most: Cell<usize>,
     turn: Cell<u32>,
     /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
@@ -212,10 +214,14 @@ impl Queue {
                 }
             }
             if let Some(entry) = self.overflow.pop() {
-                self.overflow_at_most.set(self.overflow_at_most.get() - 1);
+                self.overflow_at_most.set((self.overflow_at_most.get() - 1).max(1));
                 return Some(entry);
             }
-            self.overflow_at_most.set(0);
+            // Newest first until the deque is used up as well. Were it filled up again as soon as there is room, half the
+            // children of each of its greenlets would go to its end, and a binary tree's live stacks would grow by a
+            // thousand a level: 10,241 for a million. (In migrate mode no unstarted ones are left there.)
+            let goes_on = !self.mixed && !self.deque.is_empty();
+            self.overflow_at_most.set(usize::from(goes_on));
         }
         if let Some(&(entry, before)) = self.ring().front()
             && before + self.deque.len() as u64 <= self.pushed.get()
@@ -352,15 +358,24 @@ impl Queue {
 fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     const AHEAD: usize = 8;
     entries.iter().enumerate().map(|(at, &entry)| {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(later) = entries.get(at + AHEAD) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(later.header().as_ptr().cast()) };
+        if let Some(&later) = entries.get(at + AHEAD) {
+            prefetch(later);
         }
         entry
     })
 }
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn prefetch(entry: Entry) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.header().as_ptr().cast()) };
+}
+
+/// Stable Rust has a prefetch for x86-64 only.
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_entry: Entry) {}
 
 impl Stealers {
     /// How much any hub may take from here.

@@ -7,7 +7,9 @@ use crate::facade::{Arc, Mutex};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// The token of the reactor's own eventfd; the slab never gives it out.

@@ -56,7 +56,6 @@ impl Runtime {
             shared.phase.store(CLOSING, Ordering::Relaxed);
         }
         shared.monitor.stop();
-        shared.blocking.close();
         let mut ask_at = Instant::now();
         let mut ended = threads.is_empty();
         while !threads.is_empty() {
@@ -73,6 +72,8 @@ impl Runtime {
             }
             crate::sleep(Duration::from_micros(200));
         }
+        // Not before: a greenlet that unwinds, or that the kill has not reached yet, may need it to come to its end.
+        shared.blocking.close();
         // Release: pairs with the Acquire in `is_ended`.
         shared.phase.store(ENDED, Ordering::Release);
         for hub in shared.hubs() {

@@ -32,6 +32,7 @@ mod tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
+pub(crate) use overflow::table::WRITER as OVERFLOW_TABLE;
 
 pub(crate) use pool::{StackConfig, StackPool};
 
@@ -85,6 +86,7 @@ impl Stack {
     }
 
     /// Where the stack begins to grow down.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
     #[inline]
     pub(crate) fn top(&self) -> *mut u64 {
         self.slot.top()
@@ -109,6 +111,15 @@ unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn limit(&self) -> StackPointer {
         self.slot.limit()
+    }
+}
+
+/// Finds out about the system what all stacks need to know, once, under a lock that a fork waits for.
+pub(crate) fn explore_system() {
+    page_size();
+    region::under_valgrind();
+    if !guard::marks_work() {
+        guard::max_map_count();
     }
 }
 

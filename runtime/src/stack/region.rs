@@ -208,6 +208,7 @@ impl Slot {
     }
 
     /// As [`Slot::base`], to write there.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
     #[inline]
     pub(super) fn top(&self) -> *mut u64 {
         self.region().start.with_addr(self.base()).as_ptr().cast()
@@ -251,7 +252,7 @@ impl Slot {
 }
 
 /// Whether valgrind runs this process; it announces itself to the program loader.
-fn under_valgrind() -> bool {
+pub(super) fn under_valgrind() -> bool {
     static UNDER_VALGRIND: OnceLock<bool> = OnceLock::new();
     *UNDER_VALGRIND.get_or_init(|| {
         std::env::var_os("LD_PRELOAD").is_some_and(|list| list.to_string_lossy().contains("vgpreload"))

@@ -11,6 +11,11 @@ fn base() -> Instant {
     *BASE.get_or_init(Instant::now)
 }
 
+/// Sets the clock's zero, if that has not been done: under a lock that a fork waits for.
+pub(crate) fn start() {
+    base();
+}
+
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {

@@ -166,6 +166,8 @@ impl Waiter {
     /// As [`Waiter::current`] where no greenlet runs.
     #[cold]
     fn current_thread() -> Waiter {
+        #[cfg(not(greenhub_loom))]
+        current::check_may_block();
         let thread = thread::current();
         Waiter { target: Target::thread(ThreadSelf::address(&thread)), epoch: thread.parker.epoch() }
     }
