@@ -32,6 +32,49 @@ pub(crate) fn spin_loop() {
     std::hint::spin_loop();
 }
 
+/// Runs `operation`, by which a greenlet changes or looks at what others can see. [Explorations](crate::explore) let
+/// others run before and after it; everybody else pays a load and a branch. `what` is the call, as the user wrote it.
+///
+/// No lock of the runtime may be held (invariant 5), and nothing read from a thread-local before is valid after
+/// (invariant 4).
+#[inline(always)]
+pub(crate) fn observable<R>(what: &'static str, operation: impl FnOnce() -> R) -> R {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable() {
+        return crate::explore::observed(what, operation);
+    }
+    #[cfg(greenhub_loom)]
+    let _for_explorations_only = what;
+    operation()
+}
+
+/// What time it is for the caller: on the wall, or in the exploration it is part of.
+#[inline]
+pub(crate) fn instant_now() -> std::time::Instant {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable()
+        && let Some(now) = crate::explore::virtual_now()
+    {
+        return now;
+    }
+    std::time::Instant::now()
+}
+
+/// Called before `what` waits for something outside of the program.
+///
+/// # Panics
+///
+/// In an exploration, which knows nothing of the world outside.
+#[inline]
+pub(crate) fn about_to_wait_outside(what: &'static str) {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable() {
+        crate::explore::refuse_outside(what);
+    }
+    #[cfg(greenhub_loom)]
+    let _for_explorations_only = what;
+}
+
 #[cfg(not(greenhub_loom))]
 mod imp {
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};

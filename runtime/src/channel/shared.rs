@@ -13,7 +13,7 @@
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, MutexGuard};
+use crate::facade::{Mutex as ShortMutex, MutexGuard, observable};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -66,6 +66,16 @@ impl<T> Shared<T> {
     /// Sends, waiting for room or a receiver as long as `patience` goes.
     #[inline]
     pub(super) fn send(
+        &self,
+        message: T,
+        patience: Patience,
+        what: &'static str,
+    ) -> Result<(), SendTimeoutError<T>> {
+        observable(what, || self.send_now(message, patience, what))
+    }
+
+    #[inline]
+    fn send_now(
         &self,
         message: T,
         patience: Patience,
@@ -231,7 +241,7 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().buffer.len()
+        observable("the channel's len", || self.inner.lock().buffer.len())
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -5,6 +5,7 @@ use super::header::{Header, Ref};
 use super::kill;
 use super::state::Wake;
 use super::wake::Runnable;
+use crate::facade::observable;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -92,12 +93,12 @@ impl Greenlet {
     /// Wakes it from [`park`](crate::park), or lets its next `park` return at once. From any thread.
     pub fn unpark(&self) {
         match &self.0 {
-            Inner::Green(header) => {
+            Inner::Green(header) => observable("Greenlet::unpark", || {
                 if header.state.unpark() == Wake::Enqueue {
                     // SAFETY: the verdict says that we own its push.
                     unsafe { Runnable::from_wake(header.as_ptr()) }.deliver();
                 }
-            }
+            }),
             Inner::Thread(thread) => thread.0.unpark(),
         }
     }
@@ -110,7 +111,7 @@ impl Greenlet {
     /// A plain OS thread cannot be killed; for it this does nothing.
     pub fn kill(&self) {
         let Inner::Green(header) = &self.0 else { return };
-        kill::kill(header);
+        observable("Greenlet::kill", || kill::kill(header));
         if current::greenlet().is_some_and(|running| running.as_ptr() == header.as_ptr()) {
             kill::deliver_interrupts();
         }
@@ -120,7 +121,9 @@ impl Greenlet {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.0 {
-            Inner::Green(header) => header.state.load().is_done(),
+            Inner::Green(header) => {
+                observable("Greenlet::is_finished", || header.state.load().is_done())
+            }
             Inner::Thread(..) => false,
         }
     }

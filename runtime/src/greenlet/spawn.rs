@@ -164,6 +164,9 @@ unsafe fn spawn_here<F: FnOnce() -> T, T>(hub: &crate::hub::Hub, order: Order, f
         (None, Some(mailbox)) => unsafe { mailbox.push(life.into_raw()) },
         (None, None) => hub.push_new(life, order.kind),
     }
+    if crate::explore::is_conceivable() {
+        crate::explore::spawned(&header);
+    }
     JoinHandle::new(header)
 }
 

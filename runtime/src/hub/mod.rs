@@ -4,9 +4,11 @@
 //! * [`queue`]: what is ready here. [`steal`]: taking from others. [`place`]: giving to others.
 //! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch.
 //! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
+//! * [`explore`]: the other loop, for programs under exploration.
 //! * [`policy`]: every decision, as pure functions.
 
 pub(crate) mod execute;
+pub(crate) mod explore;
 pub(crate) mod idle;
 pub(crate) mod inbox;
 pub(crate) mod mailbox;
@@ -17,6 +19,7 @@ pub(crate) mod queue;
 pub(crate) mod steal;
 pub(crate) mod turn;
 
+use crate::explore::Explorer;
 use crate::greenlet::header::{Header, Kind, Ref};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
@@ -28,7 +31,7 @@ use crate::timer::Timers;
 use mailbox::Mailbox;
 use metrics::Counters;
 use queue::{Entry, Queue, Stealers};
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -76,6 +79,8 @@ pub(crate) struct Hub {
     /// Memory of greenlets that ended here, for the next.
     pub(crate) blocks: Blocks,
     random: Cell<u64>,
+    /// Set if this hub explores schedules instead of running what comes.
+    explorer: OnceCell<Box<Explorer>>,
 }
 
 impl Hub {
@@ -99,6 +104,7 @@ impl Hub {
             ids: Supply::default(),
             blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
+            explorer: OnceCell::new(),
             runtime,
         }
     }

@@ -21,7 +21,7 @@
 //! and wakes the next one.
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{Mutex, const_fn};
+use crate::facade::{Mutex, const_fn, instant_now, observable};
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
@@ -132,7 +132,7 @@ impl RawMutex {
         interrupts: Interrupts,
         what: &'static str,
     ) -> bool {
-        self.take() || self.lock_slowly(deadline, interrupts, what)
+        observable(what, || self.take() || self.lock_slowly(deadline, interrupts, what))
     }
 
     #[inline(never)]
@@ -146,7 +146,7 @@ impl RawMutex {
         loop {
             // Under the list's lock: enlist if the lock is held, else take it.
             let woken = side == Side::Front;
-            let starved = woken && overtaken_since.is_some_and(|since| since.elapsed() >= STARVATION);
+            let starved = woken && overtaken_since.is_some_and(|since| instant_now() - since >= STARVATION);
             if self.take_or_announce(woken, starved) {
                 drop(queue);
                 self.note_holder();
@@ -160,7 +160,7 @@ impl RawMutex {
                 Waited::Woken(Handed::Chance) => {
                     // A deadline or an interrupt that came meanwhile ends the next wait, not this chance.
                     side = Side::Front;
-                    overtaken_since.get_or_insert_with(Instant::now);
+                    overtaken_since.get_or_insert_with(instant_now);
                 }
                 Waited::Over { state, why, .. } => {
                     self.withdraw(&state);
@@ -283,7 +283,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn try_lock(&self) -> Option<GuardSend> {
-        self.take().then(GuardSend::new)
+        observable("Mutex::try_lock", || self.take()).then(GuardSend::new)
     }
 
     #[inline]
