@@ -1,5 +1,8 @@
 //! Explorations find what is planted, find nothing where nothing is, and do the same thing again for the same seed.
 
+mod common;
+
+use common::child;
 use greenhub::explore::{Builder, Explored, Failure, Problem, Strategy};
 use greenhub::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
 use greenhub::{channel, time};
@@ -24,7 +27,8 @@ fn finds(problem: Problem, f: impl Fn() + Send + Sync + Copy + 'static) -> Failu
             Ok(explored) => panic!("{strategy:?}, {first}: nothing found, {explored:?}"),
         };
         assert_eq!(failure.problem(), problem, "{failure}");
-        let again = Builder::new().replay(failure.seed()).check(f).expect_err("the same schedule fails again");
+        let again =
+            Builder::new().replay(failure.seed()).check(f).expect_err("the same schedule fails again");
         assert_eq!(again.fingerprint(), failure.fingerprint(), "{failure}\n\n{again}");
         assert!(again.schedule().eq(failure.schedule()), "{failure}\n\n{again}");
         last = Some(failure);
@@ -182,6 +186,22 @@ fn a_message_that_comes_as_the_time_is_up_is_found() {
         server.join().unwrap();
         assert_eq!(slots.load(Ordering::SeqCst), 1);
     });
+}
+
+#[test]
+fn a_rendezvous_hands_over_or_does_not() {
+    fn ask(capacity: usize) {
+        let (answer, answered) = channel::bounded(capacity);
+        let server = greenhub::spawn(move || {
+            greenhub::sleep(Duration::from_secs(30));
+            answer.send(42)
+        });
+        let got = greenhub::timeout(Duration::from_secs(60), || answered.recv());
+        drop(answered);
+        assert_eq!(got.is_ok(), server.join().unwrap().is_ok(), "an answer was sent, and nobody got it");
+    }
+    finds(Problem::Panic, || ask(1));
+    passes(|| ask(0));
 }
 
 #[test]
@@ -446,9 +466,7 @@ fn explorations_beside_each_other_and_beside_a_runtime_do_not_meddle() {
     });
     let explorations: Vec<_> = (0..2)
         .map(|_| {
-            std::thread::spawn(|| {
-                Builder::new().first_seed(3).iterations(300).check(busy_program).unwrap()
-            })
+            std::thread::spawn(|| Builder::new().first_seed(3).iterations(300).check(busy_program).unwrap())
         })
         .collect();
     let explored: Vec<_> = explorations.into_iter().map(|each| each.join().unwrap()).collect();
@@ -465,4 +483,87 @@ fn greenlet_locals_and_stacks_do_not_leak_from_schedule_to_schedule() {
         assert!(!SEEN.with(|seen| seen.replace(true)));
         greenhub::spawn(|| assert!(!SEEN.with(|seen| seen.replace(true)))).join().unwrap();
     });
+}
+
+/// Fails on some schedules only, and says on which it is.
+fn race() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    greenhub::scope(|scope| {
+        for n in 0..4 {
+            let order = &order;
+            scope.spawn(move || order.lock().push(n));
+        }
+    });
+    let order = order.lock();
+    assert!(!order.is_sorted_by(|a, b| a > b), "the order was {order:?}");
+}
+
+#[test]
+fn a_seed_in_the_environment_gives_the_same_schedule_in_another_process() {
+    const NAME: &str = "a_seed_in_the_environment_gives_the_same_schedule_in_another_process";
+    if child::is_child(NAME) {
+        // Whatever the test has asked for, it is this one schedule.
+        let failure = Builder::new().iterations(7).strategy(Strategy::Random).check(race).unwrap_err();
+        print!("\nREPORT {}\n{}\n", failure.iteration(), schedule(&failure));
+        return;
+    }
+    let failure = finds(Problem::Panic, race);
+    let seed = failure.seed().to_string();
+    assert!(failure.to_string().contains(&format!("GREENHUB_REPLAY={seed} ")), "{failure}");
+    let output = child::succeed(NAME, |child| {
+        child.env("GREENHUB_REPLAY", &seed);
+    });
+    let printed = child::text(&output.stdout);
+    let report = printed.split_once("REPORT ").expect("the child reports").1;
+    assert!(report.starts_with(&format!("0\n{}\n", schedule(&failure))), "{failure}\n\n{report}");
+}
+
+fn schedule(failure: &Failure) -> String {
+    let steps: Vec<_> = failure.schedule().collect();
+    format!("{:016x}: {}", failure.fingerprint(), steps.join(", "))
+}
+
+#[test]
+fn the_environment_says_how_many_schedules_unless_the_program_does() {
+    const NAME: &str = "the_environment_says_how_many_schedules_unless_the_program_does";
+    if child::is_child(NAME) {
+        assert_eq!(Builder::new().check(|| ()).unwrap().iterations, 17);
+        assert_eq!(Builder::new().iterations(3).check(|| ()).unwrap().iterations, 3);
+        return;
+    }
+    child::succeed(NAME, |child| {
+        child.env("GREENHUB_EXPLORE_ITERATIONS", "17");
+    });
+}
+
+#[test]
+fn nonsense_in_the_environment_is_a_clear_error() {
+    const NAME: &str = "nonsense_in_the_environment_is_a_clear_error";
+    if child::is_child(NAME) {
+        return greenhub::explore(|| ());
+    }
+    let wrong = [
+        (
+            "GREENHUB_REPLAY",
+            "yesterday",
+            "GREENHUB_REPLAY=\"yesterday\" means nothing: say the seed that a failure printed",
+        ),
+        (
+            "GREENHUB_EXPLORE_ITERATIONS",
+            "many",
+            "GREENHUB_EXPLORE_ITERATIONS=\"many\" means nothing: say a number",
+        ),
+        (
+            "GREENHUB_EXPLORE_ITERATIONS",
+            "0",
+            "GREENHUB_EXPLORE_ITERATIONS=0: say a number of schedules, 1 or more",
+        ),
+    ];
+    for (name, value, message) in wrong {
+        let output = child::run(NAME, |child| {
+            child.env(name, value);
+        });
+        let printed = child::text(&output.stderr) + &child::text(&output.stdout);
+        assert!(!output.status.success() && printed.contains(message), "{name}={value}:\n{printed}");
+    }
 }

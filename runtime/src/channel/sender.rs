@@ -152,7 +152,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        observable("dropping a Sender", || self.shared.drop_sender());
+        observable!("dropping a Sender", self.shared.drop_sender());
     }
 }
 

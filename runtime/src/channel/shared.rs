@@ -71,7 +71,7 @@ impl<T> Shared<T> {
         patience: Patience,
         what: &'static str,
     ) -> Result<(), SendTimeoutError<T>> {
-        observable(what, || self.send_now(message, patience, what))
+        observable!(what, self.send_now(message, patience, what))
     }
 
     #[inline]
@@ -241,7 +241,7 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        observable("the channel's len", || self.inner.lock().buffer.len())
+        observable!("the channel's len", self.inner.lock().buffer.len())
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -233,11 +233,8 @@ impl Builder {
     where
         F: Fn() + Send + Sync + 'static,
     {
-        let terms = Terms {
-            steps: self.steps,
-            time_races: self.time_races,
-            kill_leftovers: self.kill_leftovers,
-        };
+        let terms =
+            Terms { steps: self.steps, time_races: self.time_races, kill_leftovers: self.kill_leftovers };
         let seeds = match self.seeds() {
             Ok(seeds) => seeds,
             Err(error) => panic!("greenhub::explore: {error}"),

@@ -7,6 +7,7 @@ use crate::greenlet::handle::Describe;
 use crate::greenlet::header::Ref;
 use crate::greenlet::state::Phase;
 use crate::greenlet::waiting::held_by;
+use crate::ids::shown;
 use crate::runtime::Shared;
 use std::fmt::{self, Write as _};
 use std::panic::Location;
@@ -28,9 +29,13 @@ pub enum Problem {
     TooLong,
 }
 
-/// A schedule on which the explored code goes wrong. Its `Display` is what [`explore`](super::explore()) panics with.
-#[derive(Clone, Debug)]
-pub struct Failure {
+/// A schedule on which the explored code goes wrong. Its `Display` (and `Debug`) is what
+/// [`explore`](super::explore()) panics with.
+#[derive(Clone)]
+pub struct Failure(pub(super) Box<Details>);
+
+#[derive(Clone)]
+pub(super) struct Details {
     pub(super) problem: Problem,
     pub(super) message: String,
     pub(super) seed: Seed,
@@ -64,85 +69,91 @@ impl Failure {
     /// What kind of thing it is.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        self.problem
+        self.0.problem
     }
 
     /// What happened: the panic's message, or who waits for whom.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The schedule: for `GREENHUB_REPLAY`, or [`Builder::replay`](super::Builder::replay).
     #[must_use]
     pub fn seed(&self) -> Seed {
-        self.seed
+        self.0.seed
     }
 
     /// How many schedules went well before this one.
     #[must_use]
     pub fn iteration(&self) -> usize {
-        self.iteration
+        self.0.iteration
     }
 
     /// A number that two runs of the schedule have in common if they made the same choices at every step: if a replay
     /// gives another, the explored code depends on something besides its schedule.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        self.0.fingerprint
     }
 
     /// Every greenlet that was left, and what it waited for, one line each.
     pub fn greenlets(&self) -> impl Iterator<Item = &str> {
-        self.greenlets.iter().map(String::as_str)
+        self.0.greenlets.iter().map(String::as_str)
     }
 
     /// The schedule, step by step: who did what. `root` is the explored closure, and numbers count the greenlets in the
     /// order in which they were spawned.
     pub fn schedule(&self) -> impl Iterator<Item = String> {
-        self.trace.iter().map(Step::to_string)
+        self.0.trace.iter().map(Step::to_string)
     }
 }
 
 impl std::error::Error for Failure {}
 
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.problem {
+        let what = match self.0.problem {
             Problem::Panic => "a panic",
             Problem::Deadlock => "a deadlock",
             Problem::Leak => "a greenlet that never ends",
             Problem::TooLong => "a schedule that does not end",
         };
-        let strategy = match self.seed.method {
+        let strategy = match self.0.seed.method {
             Method::Random => "random".to_owned(),
             Method::Pct { depth, .. } => format!("PCT of depth {depth}"),
         };
         write!(
             f,
             "greenhub::explore at {} found {what} in iteration {} ({strategy}, seed {}, fingerprint {:016x}):\n  {}",
-            self.explored_at, self.iteration, self.seed, self.fingerprint, self.message
+            self.0.explored_at, self.0.iteration, self.0.seed, self.0.fingerprint, self.0.message
         )?;
-        if !self.greenlets.is_empty() {
+        if !self.0.greenlets.is_empty() {
             f.write_str("\nGreenlets that had not ended:")?;
         }
-        for each in self.greenlets.iter().take(LISTED) {
+        for each in self.0.greenlets.iter().take(LISTED) {
             write!(f, "\n  {each}")?;
         }
-        if self.greenlets.len() > LISTED {
-            write!(f, "\n  and {} more", self.greenlets.len() - LISTED)?;
+        if self.0.greenlets.len() > LISTED {
+            write!(f, "\n  and {} more", self.0.greenlets.len() - LISTED)?;
         }
-        let skipped = self.trace.len().saturating_sub(LISTED);
+        let skipped = self.0.trace.len().saturating_sub(LISTED);
         f.write_str("\nThe schedule (greenlets in the order of spawning)")?;
         if skipped > 0 {
-            write!(f, ", its last {LISTED} of {} steps", self.trace.len())?;
+            write!(f, ", its last {LISTED} of {} steps", self.0.trace.len())?;
         }
         f.write_char(':')?;
-        for step in &self.trace[skipped..] {
+        for step in &self.0.trace[skipped..] {
             write!(f, "\n  {step}")?;
         }
-        write!(f, "\nTo see it again: GREENHUB_REPLAY={} cargo test", self.seed)?;
-        match &self.thread {
+        write!(f, "\nTo see it again: GREENHUB_REPLAY={} cargo test", self.0.seed)?;
+        match &self.0.thread {
             Some(name) => write!(f, " -- --exact '{name}' --nocapture"),
             None => Ok(()),
         }
@@ -170,7 +181,7 @@ fn describe(greenlet: &Ref, all: &[Ref], state: &mut State) -> String {
                 let holder = holder.map(|id| match all.binary_search_by_key(&id, |each| each.id) {
                     Ok(at) if all[at].id == greenlet.id => "itself".to_owned(),
                     Ok(at) => Describe(&all[at]).to_string(),
-                    Err(_) => format!("#{id}, which has ended"),
+                    Err(_) => format!("#{}, which has ended", shown(id)),
                 });
                 match holder {
                     Some(holder) if waiting.what == "JoinHandle::join" => {

@@ -2,7 +2,7 @@
 
 use super::builder::{Explored, Seeds};
 use super::explorer::{Explorer, Found, State, Terms};
-use super::report::{Failure, Problem, describe_greenlets};
+use super::report::{Details, Failure, Problem, describe_greenlets};
 use super::strategy::mix;
 use super::{GoingOn, Seed};
 use crate::greenlet::header::{Extra, Kind};
@@ -69,7 +69,9 @@ fn wait(
         match outcome.recv_timeout(STEP / 10) {
             Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => panic!("greenhub::explore: its thread has ended without a word"),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("greenhub::explore: its thread has ended without a word")
+            }
         }
         let steps = progress.load(Ordering::Relaxed);
         if steps != seen {
@@ -151,7 +153,7 @@ impl<F: Fn() + Send + Sync + 'static> Course<F> {
         found: Found,
         greenlets: Vec<String>,
     ) -> Failure {
-        Failure {
+        Failure(Box::new(Details {
             problem: found.problem,
             message: found.message,
             seed,
@@ -161,7 +163,7 @@ impl<F: Fn() + Send + Sync + 'static> Course<F> {
             trace: state.trace,
             explored_at: self.explored_at,
             thread: self.thread.clone(),
-        }
+        }))
     }
 }
 

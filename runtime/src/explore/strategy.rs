@@ -57,8 +57,7 @@ impl Chooser {
         let priorities = match seed.method {
             Method::Random => None,
             Method::Pct { depth, length } => {
-                let mut changes: Vec<u64> =
-                    (1..depth).map(|_| random.below(u64::from(length)) + 1).collect();
+                let mut changes: Vec<u64> = (1..depth).map(|_| random.below(u64::from(length)) + 1).collect();
                 changes.sort_unstable_by(|a, b| b.cmp(a));
                 let of_time = random.next() | DRAWN;
                 Some(Priorities {

@@ -26,6 +26,7 @@ impl Hub {
     pub(crate) fn become_explorer(&self, explorer: Explorer) -> &Explorer {
         // What its mailbox's last owner was reminded of.
         self.mailbox.looked();
+        self.ids.mark_explored();
         self.explorer.get_or_init(|| Box::new(explorer))
     }
 

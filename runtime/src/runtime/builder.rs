@@ -382,8 +382,9 @@ unsafe fn describe_owner(owner: *mut (), out: &mut SignalWriter) {
     // SAFETY: the caller's promise.
     let header = unsafe { &*owner.cast::<Header>() };
     // A `SignalWriter` never fails: it drops what does not fit.
+    let id = crate::ids::shown(header.id);
     let _fits = match header.name() {
-        Some(name) => write!(out, "greenlet '{name}' (#{}, spawned at {})", header.id, header.spawned_at),
-        None => write!(out, "greenlet #{} (spawned at {})", header.id, header.spawned_at),
+        Some(name) => write!(out, "greenlet '{name}' (#{id}, spawned at {})", header.spawned_at),
+        None => write!(out, "greenlet #{id} (spawned at {})", header.spawned_at),
     };
 }

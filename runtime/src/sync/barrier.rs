@@ -72,7 +72,7 @@ impl Barrier {
     /// barrier.wait();
     /// ```
     pub fn wait(&self) -> BarrierWaitResult {
-        observable("Barrier::wait", || self.wait_now())
+        observable!("Barrier::wait", self.wait_now())
     }
 
     fn wait_now(&self) -> BarrierWaitResult {

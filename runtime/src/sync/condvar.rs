@@ -89,7 +89,7 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
-        observable("Condvar::notify_one", || {
+        observable!("Condvar::notify_one", {
             let woken = self.line.lock().list.wake_next(&mut ());
             match woken {
                 Some(wakeup) => {
@@ -107,7 +107,7 @@ impl Condvar {
     /// assert_eq!(greenhub::sync::Condvar::new().notify_all(), 0);
     /// ```
     pub fn notify_all(&self) -> usize {
-        observable("Condvar::notify_all", || {
+        observable!("Condvar::notify_all", {
             let mut batch = Batch::new();
             self.line.lock().list.wake_all(&mut batch);
             batch.deliver()
@@ -231,7 +231,7 @@ impl Condvar {
         deadline: Option<Instant>,
         what: &'static str,
     ) -> WaitTimeoutResult {
-        observable(what, || self.wait_now(guard, deadline, what))
+        observable!(what, self.wait_now(guard, deadline, what))
     }
 
     fn wait_now<T: ?Sized>(

@@ -58,7 +58,7 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn set(&self) {
-        observable("Event::set", || {
+        observable!("Event::set", {
             let mut batch = Batch::new();
             let mut line = self.line.lock();
             // Release: what was done before is visible to whoever sees the flag; pairs with the Acquire in `is_set`.
@@ -78,7 +78,7 @@ impl Event {
     /// assert!(!event.is_set());
     /// ```
     pub fn clear(&self) {
-        observable("Event::clear", || {
+        observable!("Event::clear", {
             let _line = self.line.lock();
             // Relaxed: a cleared flag publishes nothing.
             self.set.store(false, Ordering::Relaxed);
@@ -92,7 +92,7 @@ impl Event {
     /// ```
     #[inline]
     pub fn is_set(&self) -> bool {
-        observable("Event::is_set", || self.flag())
+        observable!("Event::is_set", self.flag())
     }
 
     #[inline]
@@ -125,7 +125,7 @@ impl Event {
     }
 
     fn wait_with(&self, deadline: Option<Instant>, what: &'static str) -> bool {
-        observable(what, || self.wait_now(deadline, what))
+        observable!(what, self.wait_now(deadline, what))
     }
 
     fn wait_now(&self, deadline: Option<Instant>, what: &'static str) -> bool {

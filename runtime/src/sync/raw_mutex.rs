@@ -22,6 +22,7 @@
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::facade::{Mutex, const_fn, instant_now, observable};
+use crate::ids::is_explored;
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
@@ -75,11 +76,17 @@ impl RawMutex {
     fn take(&self) -> bool {
         // Acquire: what the last holder wrote is visible; pairs with the Release of every unlock.
         let free = self.state.compare_exchange_weak(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        if free || self.barge() {
+        free || self.barge()
+    }
+
+    /// As [`RawMutex::take`], and notes who has it.
+    #[inline]
+    fn take_and_note(&self) -> bool {
+        let taken = self.take();
+        if taken {
             self.note_holder();
-            return true;
         }
-        false
+        taken
     }
 
     /// Takes a free lock past those who wait for it.
@@ -132,11 +139,35 @@ impl RawMutex {
         interrupts: Interrupts,
         what: &'static str,
     ) -> bool {
-        observable(what, || self.take() || self.lock_slowly(deadline, interrupts, what))
+        if !self.take() {
+            return self.lock_slowly(deadline, interrupts, what);
+        }
+        let id = current_id().get();
+        if is_explored(id) {
+            return self.lock_explored(deadline, interrupts, what);
+        }
+        // Relaxed: as in `note_holder`.
+        self.holder.store(id, Ordering::Relaxed);
+        true
     }
 
     #[inline(never)]
     fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
+        observable!(what, self.wait_for_lock(deadline, interrupts, what))
+    }
+
+    /// The caller, who has the lock, is under [exploration](crate::explore): others may come first. (To ask before taking
+    /// it would cost all others three instructions; whoever takes it asks for its own number anyway.)
+    #[cold]
+    #[inline(never)]
+    fn lock_explored(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
+        // Nobody has run since it was taken, so this is as if it had not been.
+        // SAFETY: the caller has the lock.
+        unsafe { lock_api::RawMutex::unlock(self, GuardSend::new()) };
+        observable!(what, self.take_and_note() || self.wait_for_lock(deadline, interrupts, what))
+    }
+
+    fn wait_for_lock(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
         let reason = Reason { holder: Some(Self::holder_at), ..Reason::new(what, self) };
         let wait = Wait { deadline, interrupts, reason };
         // When this caller was first woken to try; before that it has not been overtaken and needs no clock.
@@ -283,7 +314,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn try_lock(&self) -> Option<GuardSend> {
-        observable("Mutex::try_lock", || self.take()).then(GuardSend::new)
+        observable!("Mutex::try_lock", self.take_and_note()).then(GuardSend::new)
     }
 
     #[inline]

@@ -125,7 +125,7 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire_many(3).is_some());
     /// ```
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
-        observable("Semaphore::try_acquire", || self.take(count))
+        observable!("Semaphore::try_acquire", self.take(count))
             .then(|| SemaphorePermit { semaphore: self, count })
     }
 
@@ -218,7 +218,7 @@ impl Semaphore {
     /// If the count would exceed [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     #[inline]
     pub fn add_permits(&self, count: usize) {
-        observable("Semaphore::release", || self.add(count));
+        observable!("Semaphore::release", self.add(count));
     }
 
     #[inline]
@@ -247,7 +247,7 @@ impl Semaphore {
     /// ```
     pub fn available_permits(&self) -> usize {
         // Relaxed: a snapshot.
-        observable("Semaphore::available_permits", || self.state.load(Ordering::Relaxed) / ONE)
+        observable!("Semaphore::available_permits", self.state.load(Ordering::Relaxed) / ONE)
     }
 
     /// Takes `count` permits if they are free and nobody waits.
@@ -272,7 +272,7 @@ impl Semaphore {
     #[inline]
     fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
         assert!(count <= Self::MAX_PERMITS, "more permits than a semaphore can hold");
-        observable(what, || self.take(count) || self.acquire_slowly(count, deadline, what))
+        observable!(what, self.take(count) || self.acquire_slowly(count, deadline, what))
     }
 
     #[inline(never)]
