@@ -19,7 +19,7 @@ pub(crate) struct Terms {
     /// The most steps of one schedule.
     pub(super) steps: u64,
     /// Time may pass while somebody could run.
-    pub(crate) time_races: bool,
+    pub(super) time_races: bool,
     /// Whoever is left when the root has ended is killed.
     pub(super) kill_leftovers: bool,
 }
@@ -168,8 +168,8 @@ impl State {
         self.ready.clear();
     }
 
-    /// Looks who may be chosen besides `current`, which is between two operations. `true`: somebody.
-    pub(crate) fn look(&mut self, current: Option<Ordinal>) -> bool {
+    /// Looks who may be chosen besides `current`, which is between two operations.
+    pub(crate) fn look(&mut self, current: Option<Ordinal>) {
         if let Some(last) = self.last.take()
             && self.tasks[last as usize].before == GOES_ON
             && self.is_ready(last)
@@ -189,25 +189,29 @@ impl State {
             let at = self.candidates.partition_point(|&other| other < current);
             self.candidates.insert(at, current);
         }
-        !self.candidates.is_empty()
     }
 
     fn is_ready(&self, ordinal: Ordinal) -> bool {
         self.ready.binary_search_by_key(&ordinal, |&(other, _)| other).is_ok()
     }
 
-    /// Chooses among those seen at the last [`look`](Self::look) and, if there is a `deadline`, time.
+    /// Chooses among those seen at the last [`look`](Self::look) and time, which may pass to the `deadline`, if there is
+    /// one.
     pub(crate) fn choose(
         &mut self,
         explorer: &Explorer,
         current: Option<Ordinal>,
-        deadline: Option<u64>,
+        deadline: impl Fn() -> Option<u64>,
     ) -> Action {
         if self.found.is_some() {
             return Action::Stop;
         }
-        if self.candidates.is_empty() && deadline.is_none() {
-            return Action::Nothing;
+        let mut passes_to = None;
+        if self.candidates.is_empty() {
+            passes_to = deadline();
+            if passes_to.is_none() {
+                return Action::Nothing;
+            }
         }
         self.steps += 1;
         // Relaxed: a glance from outside.
@@ -223,11 +227,20 @@ impl State {
             );
             return Action::Stop;
         }
-        let chosen = self.chooser.choose(&self.candidates, deadline.is_some(), current);
+        let chosen = if passes_to.is_some() {
+            self.chooser.only_time();
+            TIME
+        } else {
+            let may_pass = || {
+                passes_to = if explorer.terms.time_races { deadline() } else { None };
+                passes_to.is_some()
+            };
+            self.chooser.choose(&self.candidates, may_pass, current)
+        };
         self.fingerprint = mix(self.fingerprint ^ u64::from(chosen)).wrapping_add(1);
         if chosen == TIME {
             self.trace.push(Step { ordinal: TIME, what: "time passes" });
-            return Action::Pass(deadline.expect("time is chosen only where it can pass"));
+            return Action::Pass(passes_to.expect("time is chosen only where it can pass"));
         }
         if Some(chosen) == current {
             return Action::GoOn;

@@ -74,19 +74,25 @@ impl Chooser {
         Self { random, priorities }
     }
 
-    /// Chooses among `candidates`, which are in the order of their ordinals, and, if it `may_pass`, time. There is at
-    /// least one choice. `current`: who could simply go on.
+    /// Chooses among `candidates`, which are in the order of their ordinals and not none, and time, if that may pass: a
+    /// costly question, asked only where the answer counts. `current`: who could simply go on.
     pub(super) fn choose(
         &mut self,
         candidates: &[Ordinal],
-        may_pass: bool,
+        mut may_pass: impl FnMut() -> bool,
         current: Option<Ordinal>,
     ) -> Ordinal {
         match &mut self.priorities {
             Some(priorities) => priorities.choose(&mut self.random, candidates, may_pass, current),
-            None if candidates.is_empty() => TIME,
-            None if may_pass && self.random.below(TIME_PASSES_ONE_IN) == 0 => TIME,
+            None if self.random.below(TIME_PASSES_ONE_IN) == 0 && may_pass() => TIME,
             None => candidates[self.random.below(candidates.len() as u64) as usize],
+        }
+    }
+
+    /// Nobody can run, so time passes.
+    pub(super) fn only_time(&mut self) {
+        if let Some(priorities) = &mut self.priorities {
+            priorities.let_time_pass();
         }
     }
 
@@ -103,14 +109,14 @@ impl Priorities {
         &mut self,
         random: &mut Random,
         candidates: &[Ordinal],
-        may_pass: bool,
+        mut may_pass: impl FnMut() -> bool,
         current: Option<Ordinal>,
     ) -> Ordinal {
         self.step += 1;
         while self.changes.last().is_some_and(|&at| at <= self.step) {
             self.changes.pop();
             // Time passes, if it can, instead of somebody dropping behind: half the schedules are to have it so.
-            if may_pass && random.below(2) == 0 {
+            if random.below(2) == 0 && may_pass() {
                 return self.let_time_pass();
             }
             if let Some(current) = current {
@@ -118,8 +124,8 @@ impl Priorities {
             }
         }
         let highest = candidates.iter().map(|&each| (self.of(random, each), each)).max();
-        let Some((priority, chosen)) = highest else { return self.let_time_pass() };
-        if may_pass && self.of_time > priority {
+        let (priority, chosen) = highest.expect("somebody may run");
+        if self.of_time > priority && may_pass() {
             return self.let_time_pass();
         }
         self.in_a_row = if chosen == self.last && candidates.len() > 1 { self.in_a_row + 1 } else { 0 };
@@ -189,7 +195,9 @@ mod tests {
         for method in [Method::Random, Method::Pct { depth: 4, length: 60 }] {
             let choices = |number| {
                 let mut chooser = chooser(method, number);
-                (0..60).map(|step| chooser.choose(&[0, 1, 2, 7], step % 3 == 0, Some(1))).collect::<Vec<_>>()
+                (0..60)
+                    .map(|step| chooser.choose(&[0, 1, 2, 7], || step % 3 == 0, Some(1)))
+                    .collect::<Vec<_>>()
             };
             assert_eq!(choices(5), choices(5));
             assert!((0..20).map(choices).collect::<HashSet<_>>().len() > 10);
@@ -199,19 +207,18 @@ mod tests {
     #[test]
     fn random_reaches_everybody_and_time() {
         let mut chooser = chooser(Method::Random, 1);
-        let chosen: HashSet<_> = (0..200).map(|_| chooser.choose(&[3, 5], true, None)).collect();
+        let chosen: HashSet<_> = (0..200).map(|_| chooser.choose(&[3, 5], || true, None)).collect();
         assert_eq!(chosen, HashSet::from([3, 5, TIME]));
-        assert_eq!(chooser.choose(&[], true, None), TIME);
     }
 
     #[test]
     fn priorities_change_exactly_as_often_as_the_depth_says() {
         for number in 0..200 {
             let mut chooser = chooser(Method::Pct { depth: 3, length: 40 }, number);
-            let mut current = chooser.choose(&[0, 1, 2, 3], false, None);
+            let mut current = chooser.choose(&[0, 1, 2, 3], || false, None);
             let mut changes = 0;
             for _ in 0..60 {
-                let next = chooser.choose(&[0, 1, 2, 3], false, Some(current));
+                let next = chooser.choose(&[0, 1, 2, 3], || false, Some(current));
                 changes += usize::from(next != current);
                 current = next;
             }
@@ -223,7 +230,8 @@ mod tests {
     fn nobody_starves_under_strict_priorities() {
         for number in 0..20 {
             let mut chooser = chooser(Method::Pct { depth: 1, length: 1 }, number);
-            let chosen: HashSet<_> = (0..3000).map(|_| chooser.choose(&[0, 1, 2], true, Some(0))).collect();
+            let chosen: HashSet<_> =
+                (0..3000).map(|_| chooser.choose(&[0, 1, 2], || true, Some(0))).collect();
             assert!(chosen.is_superset(&HashSet::from([0, 1, 2])), "seed {number}: {chosen:?}");
         }
     }
@@ -232,9 +240,9 @@ mod tests {
     fn who_gives_way_lets_the_other_go_first() {
         for number in 0..20 {
             let mut chooser = chooser(Method::Pct { depth: 1, length: 1 }, number);
-            let first = chooser.choose(&[0, 1], false, None);
+            let first = chooser.choose(&[0, 1], || false, None);
             chooser.gave_way(first);
-            assert_eq!(chooser.choose(&[0, 1], false, None), 1 - first);
+            assert_eq!(chooser.choose(&[0, 1], || false, None), 1 - first);
         }
     }
 }

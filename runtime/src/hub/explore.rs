@@ -77,13 +77,8 @@ impl Hub {
     fn next_action(&self, explorer: &Explorer, current: Option<u32>) -> Action {
         let mut state = explorer.state.borrow_mut();
         self.collect(&mut state);
-        let somebody = state.look(current);
-        let deadline = if self.timers().len() == 0 || somebody && !explorer.terms.time_races {
-            None
-        } else {
-            self.next_deadline(explorer.now.get())
-        };
-        state.choose(explorer, current, deadline)
+        state.look(current);
+        state.choose(explorer, current, || self.next_deadline(explorer.now.get()))
     }
 
     /// Moves everything that is ready here to the set to choose from.
@@ -112,6 +107,9 @@ impl Hub {
 
     /// When the first of all alarms goes off that can make a difference.
     fn next_deadline(&self, now: u64) -> Option<u64> {
+        if self.timers().len() == 0 {
+            return None;
+        }
         let mut earliest = NEVER;
         self.runtime.visit_greenlets(|header| {
             if let Some(deadline) = alarm_of(header, now) {
