@@ -190,7 +190,7 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
-/// Does `$operation`, by which a greenlet changes or looks at what others can see. [Explorations](crate::explore) let
+/// Does `$operation`, by which a greenlet changes or looks at what others can see. [Explorations](mod@crate::explore) let
 /// others run before and after it; everybody else pays a load and a branch. `$what` is the call, as the user wrote it.
 ///
 /// No lock of the runtime may be held (invariant 5), and nothing read from a thread-local before is valid after

@@ -14,7 +14,7 @@ pub(crate) fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Set in the numbers of greenlets that are under [exploration](crate::explore), so that whoever asks for the caller's
+/// Set in the numbers of greenlets that are under [exploration](mod@crate::explore), so that whoever asks for the caller's
 /// number anyway learns that from its sign. The other bits are nobody else's either.
 const EXPLORED: u64 = 1 << 63;
 

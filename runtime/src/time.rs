@@ -31,7 +31,7 @@ impl From<Elapsed> for std::io::Error {
     }
 }
 
-/// What time it is: [`Instant::now`], but in an [exploration](crate::explore) the time it has there.
+/// What time it is: [`Instant::now`], but in an [exploration](mod@crate::explore) the time it has there.
 ///
 /// ```
 /// use greenhub::time;

@@ -46,7 +46,7 @@ pub(crate) struct State {
     candidates: Vec<Ordinal>,
     /// Chosen at a point between two operations of a greenlet that has not come back to its hub yet.
     pub(crate) planned: Option<Action>,
-    /// Who has just come back to the hub.
+    /// Who has just come back to the hub, of its own accord.
     pub(crate) last: Option<Ordinal>,
     pub(super) steps: u64,
     pub(super) trace: Vec<Step>,
@@ -171,7 +171,6 @@ impl State {
     /// Looks who may be chosen besides `current`, which is between two operations.
     pub(crate) fn look(&mut self, current: Option<Ordinal>) {
         if let Some(last) = self.last.take()
-            && self.tasks[last as usize].before == GOES_ON
             && self.is_ready(last)
         {
             self.chooser.gave_way(last);

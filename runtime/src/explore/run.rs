@@ -53,8 +53,7 @@ where
     };
     let outcome = wait(&outcome, &progress);
     if outcome.is_err() {
-        // The greenlets it has left can neither run on nor be unwound.
-        mem::forget(runtime);
+        runtime.abandon();
     }
     outcome
 }

@@ -1,4 +1,4 @@
-//! A hub that explores: instead of what comes next in its queues it runs whom a [seeded choice](crate::explore) names.
+//! A hub that explores: instead of what comes next in its queues it runs whom a [seeded choice](mod@crate::explore) names.
 //!
 //! Such a hub is the only one of its runtime, has no monitor, never looks at its event loop and never sleeps. It takes
 //! its queues apart at every step; what lay in them is the set to choose from. Greenlets ask here too, from the points
@@ -37,7 +37,8 @@ impl Hub {
             Action::Run(ordinal, entry) => {
                 explorer.state.borrow_mut().runs(ordinal);
                 self.execute(entry);
-                explorer.state.borrow_mut().last = Some(ordinal);
+                let mut state = explorer.state.borrow_mut();
+                state.last = state.planned.is_none().then_some(ordinal);
                 true
             }
             Action::Pass(until) => {

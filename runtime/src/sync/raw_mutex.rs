@@ -156,7 +156,7 @@ impl RawMutex {
         observable!(what, self.wait_for_lock(deadline, interrupts, what))
     }
 
-    /// The caller, who has the lock, is under [exploration](crate::explore): others may come first. (To ask before taking
+    /// The caller, who has the lock, is under [exploration](mod@crate::explore): others may come first. (To ask before taking
     /// it would cost all others three instructions; whoever takes it asks for its own number anyway.)
     #[cold]
     #[inline(never)]
