@@ -393,6 +393,17 @@ fn a_timeout_is_explored_both_ways_and_time_keeps_its_order() {
 }
 
 #[test]
+fn a_joiner_whose_child_has_yet_to_start_can_time_out() {
+    static ENDED: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    passes(|| {
+        let child = greenhub::spawn(|| ());
+        let ended = greenhub::timeout(Duration::from_secs(1), || child.join().unwrap()).is_ok();
+        ENDED[usize::from(ended)].fetch_add(1, Ordering::Relaxed);
+    });
+    assert!(ENDED.iter().all(|count| count.load(Ordering::Relaxed) > 20), "{ENDED:?}");
+}
+
+#[test]
 fn without_races_time_passes_only_when_everybody_waits() {
     let program = || {
         let busy = || (0..20).for_each(|_| greenhub::yield_now());

@@ -7,9 +7,10 @@
 use super::report::{Problem, Step};
 use super::seed::Seed;
 use super::strategy::{Chooser, Ordinal, TIME, mix};
-use crate::greenlet::header::{Header, Kind};
+use crate::greenlet::header::{Header, Kind, Ref};
 use crate::hub::queue::Entry;
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,6 +41,8 @@ pub(crate) struct State {
     tasks: Vec<Task>,
     /// Where each task is in `tasks`, by its number.
     by_id: Vec<(u64, Ordinal)>,
+    /// Those that may not have ended.
+    live: Vec<Ref>,
     /// Who is ready, in the order of their ordinals. A start entry may go stale here.
     ready: Vec<(Ordinal, Entry)>,
     /// Scratch: who may be chosen.
@@ -108,6 +111,7 @@ impl State {
             chooser: Chooser::new(seed),
             tasks: Vec::new(),
             by_id: Vec::new(),
+            live: Vec::new(),
             ready: Vec::new(),
             candidates: Vec::new(),
             planned: None,
@@ -131,15 +135,17 @@ impl State {
             Kind::Free => None,
             Kind::Pinned | Kind::Local => parent.map(|parent| self.ordinal(parent)),
         };
-        self.add(header.id, shares_hub_with);
+        self.add(header, shares_hub_with);
     }
 
-    fn add(&mut self, id: u64, shares_hub_with: Option<Ordinal>) -> Ordinal {
+    fn add(&mut self, header: &Header, shares_hub_with: Option<Ordinal>) -> Ordinal {
+        // SAFETY: a borrowed header is alive.
+        self.live.push(unsafe { Ref::share(NonNull::from(header)) });
         let ordinal = self.tasks.len() as Ordinal;
         let group = shares_hub_with.map_or(ordinal, |other| self.tasks[other as usize].group);
         self.tasks.push(Task { group, holder: None, before: STARTS });
-        let at = self.by_id.partition_point(|&(other, _)| other < id);
-        self.by_id.insert(at, (id, ordinal));
+        let at = self.by_id.partition_point(|&(other, _)| other < header.id);
+        self.by_id.insert(at, (header.id, ordinal));
         ordinal
     }
 
@@ -147,8 +153,14 @@ impl State {
     pub(crate) fn ordinal(&mut self, header: &Header) -> Ordinal {
         match self.by_id.binary_search_by_key(&header.id, |&(id, _)| id) {
             Ok(at) => self.by_id[at].1,
-            Err(_) => self.add(header.id, None),
+            Err(_) => self.add(header, None),
         }
+    }
+
+    /// Everybody who has not ended, in the order in which they were seen first.
+    pub(crate) fn live(&mut self) -> &[Ref] {
+        self.live.retain(|greenlet| !greenlet.state.load().is_done());
+        &self.live
     }
 
     /// Puts an entry among those that are ready. Gives what it takes the place of: a start entry that went stale.
@@ -194,20 +206,20 @@ impl State {
         self.ready.binary_search_by_key(&ordinal, |&(other, _)| other).is_ok()
     }
 
-    /// Chooses among those seen at the last [`look`](Self::look) and time, which may pass to the `deadline`, if there is
-    /// one.
+    /// Chooses among those seen at the last [`look`](Self::look) and time, which may pass to the `deadline`, if these
+    /// greenlets have one.
     pub(crate) fn choose(
         &mut self,
         explorer: &Explorer,
         current: Option<Ordinal>,
-        deadline: impl Fn() -> Option<u64>,
+        deadline: impl Fn(&[Ref]) -> Option<u64>,
     ) -> Action {
         if self.found.is_some() {
             return Action::Stop;
         }
         let mut passes_to = None;
         if self.candidates.is_empty() {
-            passes_to = deadline();
+            passes_to = deadline(self.live());
             if passes_to.is_none() {
                 return Action::Nothing;
             }
@@ -230,8 +242,10 @@ impl State {
             self.chooser.only_time();
             TIME
         } else {
+            // Those that have ended have no alarm.
+            let live = &self.live;
             let may_pass = || {
-                passes_to = if explorer.terms.time_races { deadline() } else { None };
+                passes_to = if explorer.terms.time_races { deadline(live) } else { None };
                 passes_to.is_some()
             };
             self.chooser.choose(&self.candidates, may_pass, current)

@@ -10,8 +10,8 @@
 use super::Hub;
 use super::queue::Entry;
 use crate::explore::{Action, Explorer, State};
-use crate::greenlet::header::{Header, Ref};
-use crate::greenlet::state::{Phase, Wake};
+use crate::greenlet::header::{Header, Life, Ref, let_go};
+use crate::greenlet::state::{Owner, Phase, Wake};
 use crate::greenlet::wake::Runnable;
 use crate::timer::clock::NEVER;
 
@@ -79,7 +79,7 @@ impl Hub {
         let mut state = explorer.state.borrow_mut();
         self.collect(&mut state);
         state.look(current);
-        state.choose(explorer, current, || self.next_deadline(explorer.now.get()))
+        state.choose(explorer, current, |live| self.next_deadline(live, explorer.now.get()))
     }
 
     /// Moves everything that is ready here to the set to choose from.
@@ -88,8 +88,10 @@ impl Hub {
             self.receive(self.index);
         }
         while let Some(entry) = self.next.take().or_else(|| self.queue.pop()) {
-            // SAFETY: a start entry owns a reference, an entry to resume is the right to run: either keeps it alive.
+            // SAFETY: an entry keeps its greenlet alive, stale or not.
             let header = unsafe { entry.header().as_ref() };
+            // Its joiner handed over, so that it would run next. Here it may not, so the joiner waits like everybody else.
+            self.park_joiners(header);
             if is_stale(entry, header) {
                 self.drop_stale(entry);
             } else if let Some(stale) = state.add_ready(header, entry) {
@@ -102,22 +104,16 @@ impl Hub {
     fn drop_stale(&self, entry: Entry) {
         debug_assert!(entry.is_start(), "a right to run exists once");
         self.queue.forget_stale();
-        // SAFETY: a start entry owns a reference, and this one is in no queue any more.
-        drop(unsafe { Ref::from_raw(entry.header()) });
+        // SAFETY: it is in no queue any more, and goes unused.
+        unsafe { let_go(entry.header(), Owner::StaleEntry) };
     }
 
     /// When the first of all alarms goes off that can make a difference.
-    fn next_deadline(&self, now: u64) -> Option<u64> {
+    fn next_deadline(&self, greenlets: &[Ref], now: u64) -> Option<u64> {
         if self.timers().len() == 0 {
             return None;
         }
-        let mut earliest = NEVER;
-        self.runtime.visit_greenlets(|header| {
-            if let Some(deadline) = alarm_of(header, now) {
-                earliest = earliest.min(deadline);
-            }
-        });
-        (earliest != NEVER).then_some(earliest)
+        greenlets.iter().filter_map(|greenlet| alarm_of(greenlet, now)).min()
     }
 
     /// It is `until`, or later already: every alarm that is due goes off.
@@ -125,7 +121,8 @@ impl Hub {
         let before = explorer.now.get();
         let now = before.max(until);
         explorer.now.set(now);
-        for greenlet in self.runtime.greenlets() {
+        let greenlets = explorer.state.borrow_mut().live().to_vec();
+        for greenlet in greenlets {
             if alarm_of(&greenlet, before).is_none_or(|deadline| deadline > now) {
                 continue;
             }
@@ -134,7 +131,7 @@ impl Hub {
                     // The wheel's node goes first: nobody else sees the greenlet before it is accepted.
                     greenlet.alarm.remove();
                     // SAFETY: `time_came` has given us the push, and with it the life reference.
-                    self.accept(unsafe { Ref::from_raw(greenlet.as_ptr()) });
+                    self.accept(unsafe { Life::from_raw(greenlet.as_ptr()) });
                 }
             } else if greenlet.state.timer() == Wake::Enqueue {
                 // SAFETY: the verdict says that we own its push.

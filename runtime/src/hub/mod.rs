@@ -9,6 +9,7 @@
 
 pub(crate) mod execute;
 pub(crate) mod explore;
+mod hand_over;
 pub(crate) mod idle;
 pub(crate) mod inbox;
 pub(crate) mod mailbox;
@@ -20,7 +21,7 @@ pub(crate) mod steal;
 pub(crate) mod turn;
 
 use crate::explore::Explorer;
-use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
 use crate::ids::Supply;
@@ -149,7 +150,7 @@ impl Hub {
 
     /// Lists a new greenlet that this hub spawned.
     #[inline]
-    pub(crate) fn register(&self, header: &Ref) {
+    pub(crate) fn register(&self, header: NonNull<Header>) {
         let shared = self.shared();
         // SAFETY: this is the shard's hub, and the greenlet is new.
         unsafe { shared.registry.insert(header) };
@@ -164,7 +165,7 @@ impl Hub {
 
     /// An unstarted greenlet spawned here.
     #[inline]
-    pub(crate) fn push_new(&self, life: Ref, kind: Kind) {
+    pub(crate) fn push_new(&self, life: Life, kind: Kind) {
         let entry = Entry::start(life);
         if kind == Kind::Free {
             let length = self.queue.push_shared(entry);
@@ -175,7 +176,7 @@ impl Hub {
     }
 
     /// An unstarted greenlet for later.
-    pub(crate) fn start_later(&self, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, life: Life, at: u64) {
         self.runtime.start_later(self.index, life, at);
     }
 
@@ -226,14 +227,6 @@ impl Hub {
         }
     }
 
-    /// As [`Hub::run_next`], for a claimed child whose joiner is about to park. It is in no queue, so it goes nowhere
-    /// else.
-    pub(crate) fn run_next_claimed(&self, entry: Entry) {
-        if let Some(waiting) = self.next.replace(Some(entry)) {
-            self.push_ready(waiting);
-        }
-    }
-
     /// Whether started greenlets may leave this hub.
     #[inline]
     pub(crate) fn migrates(&self) -> bool {
@@ -250,7 +243,7 @@ impl Hub {
     }
 
     /// A greenlet whose start entry lies in some queue was claimed.
-    pub(crate) fn note_claimed(&self, header: &Header) {
+    fn note_claimed(&self, header: &Header) {
         if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free && self.queue.note_stale() {
             self.announce_rest();
         }
