@@ -21,10 +21,11 @@ const STRATEGIES: [Strategy; 4] =
 fn finds(problem: Problem, f: impl Fn() + Send + Sync + Copy + 'static) -> Failure {
     let mut last = None;
     for strategy in STRATEGIES {
-        let failure = match Builder::new().strategy(strategy).check(f) {
+        let failure = match Builder::new().strategy(strategy).first_seed(1).check(f) {
             Err(failure) => failure,
             Ok(explored) => panic!("{strategy:?}: nothing found, {explored:?}"),
         };
+        println!("{strategy:?}: found in iteration {}", failure.iteration());
         assert_eq!(failure.problem(), problem, "{failure}");
         let again =
             Builder::new().replay(failure.seed()).check(f).expect_err("the same schedule fails again");
@@ -238,6 +239,22 @@ fn greenlets_that_keep_each_other_busy_are_found() {
     };
     let failure = Builder::new().steps(500).check(hopeless).unwrap_err();
     assert_eq!(failure.problem(), Problem::TooLong, "{failure}");
+}
+
+#[test]
+fn who_gives_way_lets_others_on_at_once_under_strict_priorities_too() {
+    let program = || {
+        let done = Arc::new(AtomicBool::new(false));
+        let seen = done.clone();
+        let spinner = greenhub::spawn(move || {
+            while !seen.load(Ordering::SeqCst) {
+                greenhub::yield_now();
+            }
+        });
+        greenhub::spawn(move || done.store(true, Ordering::SeqCst)).join().unwrap();
+        spinner.join().unwrap();
+    };
+    Builder::new().strategy(Strategy::Pct { depth: 1 }).steps(100).run(program);
 }
 
 #[test]

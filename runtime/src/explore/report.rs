@@ -152,10 +152,11 @@ impl fmt::Display for Failure {
         for step in &self.0.trace[skipped..] {
             write!(f, "\n  {step}")?;
         }
-        write!(f, "\nTo see it again: GREENHUB_REPLAY={} cargo test", self.0.seed)?;
-        match &self.0.thread {
-            Some(name) => write!(f, " -- --exact '{name}' --nocapture"),
-            None => Ok(()),
+        write!(f, "\nTo see it again: GREENHUB_REPLAY={} ", self.0.seed)?;
+        match self.0.thread.as_deref() {
+            // Not a test's, or one of tests that share a thread.
+            None | Some("main") => f.write_str("and the same program"),
+            Some(name) => write!(f, "cargo test -- --exact '{name}' --nocapture"),
         }
     }
 }
