@@ -59,9 +59,17 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ordinal {
             TIME => f.write_str(self.what),
-            0 => write!(f, "root: {}", self.what),
-            other => write!(f, "{other}: {}", self.what),
+            ordinal => write!(f, "{}: {}", Short(ordinal), self.what),
         }
+    }
+}
+
+/// A greenlet as the schedule names it.
+struct Short(Ordinal);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("root") } else { self.0.fmt(f) }
     }
 }
 
@@ -169,7 +177,7 @@ pub(super) fn describe_greenlets(shared: &Shared, state: &mut State) -> Vec<Stri
 }
 
 fn describe(greenlet: &Ref, all: &[Ref], state: &mut State) -> String {
-    let mut line = format!("{}: {}", state.ordinal(greenlet), Describe(greenlet));
+    let mut line = format!("{}: {}", Short(state.ordinal(greenlet)), Describe(greenlet));
     let doing = match greenlet.state.load().phase() {
         Phase::Later => " has yet to start".to_owned(),
         Phase::Unstarted => " has not started".to_owned(),
