@@ -32,6 +32,33 @@ pub(crate) fn spin_loop() {
     std::hint::spin_loop();
 }
 
+/// What time it is for the caller: on the wall, or in the exploration it is part of.
+#[inline]
+pub(crate) fn instant_now() -> std::time::Instant {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable()
+        && let Some(now) = crate::explore::virtual_now()
+    {
+        return now;
+    }
+    std::time::Instant::now()
+}
+
+/// Called before `what` waits for something outside of the program.
+///
+/// # Panics
+///
+/// In an exploration, which knows nothing of the world outside.
+#[inline]
+pub(crate) fn about_to_wait_outside(what: &'static str) {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable() {
+        crate::explore::refuse_outside(what);
+    }
+    #[cfg(greenhub_loom)]
+    let _for_explorations_only = what;
+}
+
 /// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
 /// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in
 /// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, and under loom, both *are* that fence.
@@ -190,3 +217,31 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// Does `$operation`, by which a greenlet changes or looks at what others can see. [Explorations](mod@crate::explore) let
+/// others run before and after it; everybody else pays a load and a branch. `$what` is the call, as the user wrote it.
+///
+/// No lock of the runtime may be held (invariant 5), and nothing read from a thread-local before is valid after
+/// (invariant 4).
+///
+/// A macro, so that what the rare branch captures is put together there and nowhere else: as a function with a closure
+/// it made an uncontended lock half as long again.
+#[cfg(not(greenhub_loom))]
+macro_rules! observable {
+    ($what:expr, $operation:expr) => {
+        if crate::explore::is_conceivable() {
+            crate::explore::observed($what, move || $operation)
+        } else {
+            $operation
+        }
+    };
+}
+/// As in an ordinary build, but that loom sees to what others may do in between.
+#[cfg(greenhub_loom)]
+macro_rules! observable {
+    ($what:expr, $operation:expr) => {{
+        let _for_explorations_only = $what;
+        $operation
+    }};
+}
+pub(crate) use observable;

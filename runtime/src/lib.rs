@@ -78,6 +78,8 @@ mod hub {
 }
 
 #[cfg(not(greenhub_loom))]
+pub mod explore;
+#[cfg(not(greenhub_loom))]
 pub mod guide;
 #[cfg(not(greenhub_loom))]
 pub mod net;
@@ -93,6 +95,7 @@ pub mod time;
 #[cfg(not(greenhub_loom))]
 mod names {
     pub use crate::blocking::unblock;
+    pub use crate::explore::explore;
     pub use crate::greenlet::block_on::block_on;
     pub use crate::greenlet::builder::Builder;
     pub use crate::greenlet::handle::{Greenlet, GreenletId, current};

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::shared::{Patience, Shared};
-use crate::facade::Arc;
+use crate::facade::{Arc, observable};
 use crate::wait::{CallName, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -43,10 +43,13 @@ impl<T> Receiver<T> {
 
     #[inline]
     fn recv_with(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
-        match &self.source {
-            Source::Channel(shared) => shared.recv(patience, what),
-            Source::Clock(clock) => clock.recv(patience, what),
-        }
+        observable!(
+            what,
+            match &self.source {
+                Source::Channel(shared) => shared.recv(patience, what),
+                Source::Clock(clock) => clock.recv(patience, what),
+            }
+        )
     }
 
     /// Receives, waiting for a message as long as it takes.
@@ -215,7 +218,7 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Source::Channel(shared) = &self.source {
-            shared.drop_receiver();
+            observable!("dropping a Receiver", shared.drop_receiver());
         }
     }
 }

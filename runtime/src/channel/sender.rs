@@ -2,7 +2,7 @@
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::shared::{Patience, Shared};
-use crate::facade::Arc;
+use crate::facade::{Arc, observable};
 use crate::wait::deadline_after;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -152,7 +152,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.shared.drop_sender();
+        observable!("dropping a Sender", self.shared.drop_sender());
     }
 }
 

@@ -13,7 +13,7 @@
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, ShortMutexGuard};
+use crate::facade::{ShortMutex, ShortMutexGuard, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -71,6 +71,11 @@ impl<T> Shared<T> {
         patience: Patience,
         what: CallName,
     ) -> Result<(), SendTimeoutError<T>> {
+        observable!(what, self.send_now(message, patience, what))
+    }
+
+    #[inline]
+    fn send_now(&self, message: T, patience: Patience, what: CallName) -> Result<(), SendTimeoutError<T>> {
         let mut inner = self.inner.lock();
         match self.put(&mut inner, message) {
             Ok(wakeup) => {
@@ -231,7 +236,7 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().buffer.len()
+        observable!("the channel's len", self.inner.lock().buffer.len())
     }
 
     /// How many wait to send, and to receive.

@@ -34,6 +34,9 @@ pub(crate) fn report(header: &Header, payload: Box<dyn Any + Send>) {
     if super::finish::is_kill(&*payload) {
         return;
     }
+    if crate::explore::is_conceivable() && crate::explore::takes_error(header, &*payload) {
+        return super::unwind::discard(payload);
+    }
     let handler = HANDLER.lock().clone();
     let outcome = catch_unwind(AssertUnwindSafe(|| match handler {
         Some(handler) => {

@@ -165,6 +165,10 @@ unsafe fn spawn_here<F: FnOnce() -> T, T>(hub: &crate::hub::Hub, order: Order, f
         (None, Some(mailbox)) => unsafe { mailbox.push(life.into_raw()) },
         (None, None) => hub.push_new(life, order.kind),
     }
+    if crate::explore::is_conceivable() {
+        // SAFETY: the handle, which is made below, keeps it alive.
+        crate::explore::spawned(unsafe { header.as_ref() });
+    }
     // SAFETY: created above, with this result type.
     unsafe { JoinHandle::new(header) }
 }

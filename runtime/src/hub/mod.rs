@@ -5,9 +5,11 @@
 //! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch. [`stackless`]: where there
 //!   is no stack to start it on.
 //! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
+//! * [`explore`]: the other loop, for programs under exploration.
 //! * [`policy`]: every decision, as pure functions.
 
 pub(crate) mod execute;
+pub(crate) mod explore;
 mod hand_over;
 pub(crate) mod idle;
 pub(crate) mod inbox;
@@ -20,6 +22,7 @@ mod stackless;
 pub(crate) mod steal;
 pub(crate) mod turn;
 
+use crate::explore::Explorer;
 use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
@@ -31,7 +34,7 @@ use crate::timer::Timers;
 use mailbox::Mailbox;
 use metrics::Counters;
 use queue::{Entry, Queue, Stealers};
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -80,6 +83,8 @@ pub(crate) struct Hub {
     /// Memory of greenlets that ended here, for the next.
     pub(crate) blocks: Blocks,
     random: Cell<u64>,
+    /// Set if this hub explores schedules instead of running what comes.
+    explorer: OnceCell<Box<Explorer>>,
 }
 
 impl Hub {
@@ -104,6 +109,7 @@ impl Hub {
             ids: Supply::default(),
             blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
+            explorer: OnceCell::new(),
             runtime,
         }
     }

@@ -104,7 +104,7 @@ impl Line<'_> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.greenlet.id)?;
+        write!(f, "#{}", crate::ids::shown(self.greenlet.id))?;
         if let Some(name) = self.greenlet.name() {
             write!(f, " '{name}'")?;
         }

@@ -11,7 +11,7 @@ use super::caller;
 use super::source::{Awaited, Direction, Readiness, Source};
 use super::{Reactor, thread_wait};
 use crate::facade::atomic::{AtomicU32, Ordering};
-use crate::facade::{Arc, Mutex};
+use crate::facade::{Arc, Mutex, about_to_wait_outside};
 use crate::wait::{CallName, Interrupts};
 use mio::Token;
 use std::io;
@@ -152,6 +152,7 @@ impl Registration {
         what: CallName,
         seen: Option<super::source::Observed>,
     ) -> io::Result<Awaited> {
+        about_to_wait_outside(what);
         let source = self.source.get_or_init(|| Arc::new(Source::new()));
         if let Some(seen) = seen {
             source.clear(direction, seen);

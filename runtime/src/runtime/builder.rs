@@ -231,6 +231,16 @@ impl Builder {
     /// that means nothing; otherwise what the
     /// system says when it will not give a thread, an epoll instance or memory.
     pub fn build(self) -> io::Result<Runtime> {
+        self.build_with(None)
+    }
+
+    /// One hub that does what `drive` says and then ends, without a monitor, which would meddle.
+    pub(crate) fn build_exploring(self, drive: impl FnOnce(&Hub) + Send + 'static) -> io::Result<Runtime> {
+        self.hubs(1).build_with(Some(Box::new(drive)))
+    }
+
+    fn build_with(self, mut drive: Option<Drive>) -> io::Result<Runtime> {
+        let is_watched = drive.is_none();
         let hubs = self.number_of_hubs()?;
         let stack_size = self.stack_size.map_or(Ok(StackSize::DEFAULT), StackSize::new)?;
         if self.blocking_threads == 0 {
@@ -300,10 +310,11 @@ impl Builder {
         }
         for (index, queue) in queues.into_iter().enumerate() {
             let shared = runtime.shared.clone();
+            let drive = drive.take();
             let core = cores.get(index % cores.len().max(1)).copied();
             let thread = std::thread::Builder::new()
                 .name(format!("greenhub-hub-{index}"))
-                .spawn(move || run_hub(index, shared, queue, core))
+                .spawn(move || run_hub(index, shared, queue, core, drive))
                 .map_err(|error| {
                     io::Error::new(
                         error.kind(),
@@ -312,7 +323,9 @@ impl Builder {
                 })?;
             runtime.threads.lock().push(thread);
         }
-        runtime.shared.monitor.start(&runtime.shared)?;
+        if is_watched {
+            runtime.shared.monitor.start(&runtime.shared)?;
+        }
         Ok(runtime)
     }
 
@@ -340,8 +353,17 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// What a hub does instead of running what comes.
+type Drive = Box<dyn FnOnce(&Hub) + Send>;
+
 /// The body of a hub's OS thread.
-fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_affinity::CoreId>) {
+fn run_hub(
+    index: usize,
+    shared: Arc<Shared>,
+    queue: Queue,
+    core: Option<core_affinity::CoreId>,
+    drive: Option<Drive>,
+) {
     if let Some(core) = core
         && !core_affinity::set_for_current(core)
     {
@@ -358,7 +380,11 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
     current::set_hub(Some(NonNull::from(&hub)));
-    if catch_unwind(AssertUnwindSafe(|| hub.run())).is_err() {
+    let drive = || match drive {
+        Some(drive) => drive(&hub),
+        None => hub.run(),
+    };
+    if catch_unwind(AssertUnwindSafe(drive)).is_err() {
         // The panic hook has said what happened. Its greenlets can neither run nor be taken over, and whoever waits
         // for them would wait for ever.
         eprintln!(
@@ -388,8 +414,9 @@ unsafe fn describe_owner(owner: *mut (), out: &mut SignalWriter) {
     // SAFETY: the caller's promise.
     let header = unsafe { &*owner.cast::<Header>() };
     // A `SignalWriter` never fails: it drops what does not fit.
+    let id = crate::ids::shown(header.id);
     let _fits = match header.name() {
-        Some(name) => write!(out, "greenlet '{name}' (#{}, spawned at {})", header.id, header.spawned_at),
-        None => write!(out, "greenlet #{} (spawned at {})", header.id, header.spawned_at),
+        Some(name) => write!(out, "greenlet '{name}' (#{id}, spawned at {})", header.spawned_at),
+        None => write!(out, "greenlet #{id} (spawned at {})", header.spawned_at),
     };
 }

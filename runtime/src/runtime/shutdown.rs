@@ -108,6 +108,22 @@ impl Runtime {
 }
 
 impl Runtime {
+    /// The end of a runtime whose hubs return of their own accord, with greenlets left. Those are never run again: what
+    /// they own and their stacks stay where they are, for others may know of both.
+    pub(crate) fn abandon(self) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A hub's thread that panics ends the process.
+            let _ended = thread.join();
+        }
+        // Release: as in `shut_down_shielded`.
+        self.shared.phase.store(ENDED, Ordering::Release);
+        for hub in self.shared.hubs() {
+            hub.reactor.close();
+            hub.mailbox.close(false);
+        }
+        std::mem::forget(self.shared.stacks.clone());
+    }
+
     /// In a child process nothing of it is ours to end, and its threads' handles may be those of threads the child has
     /// started since: dropping one would detach that thread.
     fn leave_to_parent(&self) {

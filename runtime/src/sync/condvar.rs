@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
@@ -89,14 +89,16 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
-        let woken = self.line.lock().list.wake_next(&mut ());
-        match woken {
-            Some(wakeup) => {
-                wakeup.deliver();
-                true
+        observable!("Condvar::notify_one", {
+            let woken = self.line.lock().list.wake_next(&mut ());
+            match woken {
+                Some(wakeup) => {
+                    wakeup.deliver();
+                    true
+                }
+                None => false,
             }
-            None => false,
-        }
+        })
     }
 
     /// Wakes everybody who waits now, in the order they came. Returns how many they were.
@@ -105,9 +107,11 @@ impl Condvar {
     /// assert_eq!(greenhub::sync::Condvar::new().notify_all(), 0);
     /// ```
     pub fn notify_all(&self) -> usize {
-        let mut batch = Batch::new();
-        self.line.lock().list.wake_all(&mut batch);
-        batch.deliver()
+        observable!("Condvar::notify_all", {
+            let mut batch = Batch::new();
+            self.line.lock().list.wake_all(&mut batch);
+            batch.deliver()
+        })
     }
 
     /// Unlocks, waits to be notified, and locks again.
@@ -222,6 +226,15 @@ impl Condvar {
     }
 
     fn wait_with<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Option<Instant>,
+        what: CallName,
+    ) -> WaitTimeoutResult {
+        observable!(what, self.wait_now(guard, deadline, what))
+    }
+
+    fn wait_now<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,

@@ -12,7 +12,7 @@
 //! waiting the word is put back.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;
@@ -92,7 +92,7 @@ impl RawRwLock {
         interrupts: Interrupts,
         what: CallName,
     ) -> bool {
-        self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what)
+        observable!(what, self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what))
     }
 
     #[inline(never)]
@@ -212,7 +212,7 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn try_lock_shared(&self) -> Option<GuardSend> {
-        self.take(Access::Read, false).then(GuardSend::new)
+        observable!("RwLock::try_read", self.take(Access::Read, false)).then(GuardSend::new)
     }
 
     #[inline]
@@ -228,7 +228,7 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn try_lock_exclusive(&self) -> Option<GuardSend> {
-        self.take(Access::Write, false).then(GuardSend::new)
+        observable!("RwLock::try_write", self.take(Access::Write, false)).then(GuardSend::new)
     }
 
     #[inline]

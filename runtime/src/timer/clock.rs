@@ -1,5 +1,6 @@
 //! The runtime's clock: nanoseconds since the process first asked.
 
+use crate::facade::instant_now;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub(crate) fn start() {
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {
-    nanos(Instant::now())
+    nanos(instant_now())
 }
 
 /// `at` on this clock; times too far to count become [`NEVER`].
@@ -29,7 +30,7 @@ pub(crate) fn nanos(at: Instant) -> u64 {
 
 /// The instant `after` from now, or `None` if it is too far to be told: it never comes.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    Instant::now().checked_add(after)
+    instant_now().checked_add(after)
 }
 
 /// The instant of a time on this clock; none for [`NEVER`].

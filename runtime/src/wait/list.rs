@@ -25,7 +25,7 @@
 //! 3. Wakeups are delivered after the lock is released, in the order in which the waiters stood.
 
 use super::waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-use crate::facade::{ShortMutex, ShortMutexGuard, UnsafeCell};
+use crate::facade::{ShortMutex, ShortMutexGuard, UnsafeCell, instant_now};
 use std::ptr;
 use std::time::Instant;
 
@@ -368,7 +368,7 @@ impl Drop for AbortOnUnwind {
 
 /// The instant `timeout` from now; none if that is beyond the clock's range, which is never.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    instant_now().checked_add(timeout)
 }
 
 #[cfg(all(test, not(greenhub_loom)))]
