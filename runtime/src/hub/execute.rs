@@ -10,7 +10,7 @@ use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
-use crate::stack::{NoStack, Stack, StackCache};
+use crate::stack::{NoStack, Stack, StackCache, StackSize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -65,7 +65,7 @@ impl Hub {
     fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
         // SAFETY: claimed by us, so alive and ours.
         let header = unsafe { greenlet.as_ref() };
-        let stack = self.stacks().take(header.stack_size().unwrap_or(self.runtime.stack_size))?;
+        let stack = self.stacks().take(self.stack_size_of(greenlet))?;
         stack.set_owner(greenlet.as_ptr().cast());
         let counters = &self.shared().counters;
         counters.live_stacks.add(1);
@@ -74,6 +74,11 @@ impl Hub {
         // SAFETY: ours until the greenlet parks.
         unsafe { *header.fiber.context.get() = Some(context) };
         Ok(())
+    }
+
+    fn stack_size_of(&self, greenlet: NonNull<Header>) -> StackSize {
+        // SAFETY: callers have claimed it, so it is alive.
+        unsafe { greenlet.as_ref() }.stack_size().unwrap_or(self.runtime.stack_size)
     }
 
     /// Switches to a greenlet and back, and does what it asked for.
@@ -204,7 +209,7 @@ impl Hub {
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         // SAFETY: claimed by us, so alive and ours.
         self.park_joiners(unsafe { greenlet.as_ref() });
-        if self.a_stack_may_come(why) {
+        if self.a_stack_may_come(greenlet, why) {
             self.stackless.borrow_mut().push_back(greenlet);
             return;
         }
@@ -216,9 +221,10 @@ impl Hub {
     }
 
     /// Whether it makes sense to wait: a limit of the runtime's own is not reached for ever, and a stack in use comes
-    /// free one day.
-    fn a_stack_may_come(&self, why: &NoStack) -> bool {
-        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
+    /// free one day, for greenlets that want one of its size.
+    fn a_stack_may_come(&self, greenlet: NonNull<Header>, why: &NoStack) -> bool {
+        let stacks = &self.runtime.stacks;
+        why.is_own_limit() || stacks.counts().in_use > 0 && stacks.has_out(self.stack_size_of(greenlet))
     }
 
     /// Ends a claimed greenlet that never ran.
@@ -250,7 +256,7 @@ impl Hub {
             let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
             let mut given = self.give_stack(greenlet);
             if let Err(why) = &given {
-                if self.a_stack_may_come(why) {
+                if self.a_stack_may_come(greenlet, why) {
                     return;
                 }
                 // As in `without_stack`.
@@ -287,8 +293,8 @@ impl Hub {
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
                 self.accept(unsafe { Life::from_raw(greenlet) });
-            } else if own && self.migration == Migration::Every {
-                // It was sent here to run here.
+            } else if self.migration == Migration::Every {
+                // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {
                 self.push_ready(Entry::resume(greenlet));
