@@ -181,7 +181,7 @@ fn work(round: &Arc<Round>, number: usize, chance: &mut Chance) -> usize {
                 round.waited(from, brief);
             }
             1 => {
-                assert!(timeout(brief, || park_again()).is_err(), "a park ended by itself");
+                assert!(timeout(brief, park_again).is_err(), "a park ended by itself");
                 round.waited(from, brief);
             }
             2 => {
