@@ -210,3 +210,25 @@ fn the_future_in_a_killed_block_on_is_dropped() {
         assert_eq!(seen.drops(), 1);
     });
 }
+
+#[test]
+fn a_second_kill_lets_the_destructors_of_a_closure_that_never_ran_finish() {
+    struct Slow(Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+            greenhub::sleep(Duration::from_millis(4));
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    inside(|| {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let slow = Slow(steps.clone());
+        let handle = greenhub::spawn_local(move || drop(slow));
+        handle.kill();
+        common::eventually("its closure is being dropped", || steps.load(SeqCst) > 0);
+        handle.kill();
+        assert!(handle.join().unwrap_err().is_killed());
+        assert_eq!(steps.load(SeqCst), 2);
+    });
+}
