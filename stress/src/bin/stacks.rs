@@ -9,8 +9,9 @@ use greenhub_stress::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// What must be left of a stack at its deepest: enough to suspend, to unwind and to run destructors.
-const MARGIN: usize = 12 << 10;
+/// What must be left of a stack at its deepest: enough to suspend, to unwind and to run destructors. Frames that were not
+/// optimised are larger.
+const MARGIN: usize = if cfg!(debug_assertions) { 32 << 10 } else { 12 << 10 };
 
 /// What happened in all rounds.
 #[derive(Default)]
@@ -181,7 +182,7 @@ fn dives(runtime: &Runtime, mut chance: Chance, frames: &AtomicU64) -> u64 {
     let count = chance.between(1, 60);
     let handles: Vec<_> = (0..count)
         .map(|number| {
-            // At least twice the margin, and the larger for builds whose frames are.
+            // At least twice the margin.
             let size = (64 << 10) << chance.below(4);
             let (own, killed) = (chance.split(), chance.one_in(4));
             let seen = Arc::new(Seen::default());
