@@ -2,9 +2,10 @@
 //!
 //! 1. [`modes`]: where greenlets run, and the rules of both modes.
 //! 2. [`cancellation`]: kill, timeout, shield, panics, and what happens while something unwinds.
-//! 3. [`surroundings`]: plain OS threads, async code, printing, `panic = "abort"`, fork, crashes.
+//! 3. [`surroundings`]: plain OS threads, async code, printing, `panic = "abort"`.
 //! 4. [`operating`]: reading reports, metrics and dumps; limits and how to raise them.
 //! 5. [`exploring`]: your own code on a thousand schedules, and the one that fails again.
+//! 6. [`crashes`]: panics where none should be, stack overflows, signals, fork: what is printed, what goes on.
 
 #[doc = include_str!("modes.md")]
 pub mod modes {}
@@ -20,3 +21,5 @@ pub mod operating {}
 
 #[doc = include_str!("exploring.md")]
 pub mod exploring {}
+#[doc = include_str!("crashes.md")]
+pub mod crashes {}

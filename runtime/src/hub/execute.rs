@@ -8,7 +8,7 @@ use crate::greenlet::registry;
 use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
-use crate::stack::{NoStack, Stack, StackCache};
+use crate::stack::{NoStack, Stack, StackCache, StackSize};
 
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -63,7 +63,7 @@ impl Hub {
     pub(super) fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
         // SAFETY: claimed by us, so alive and ours.
         let header = unsafe { greenlet.as_ref() };
-        let stack = self.stacks().take(header.stack_size().unwrap_or(self.runtime.stack_size))?;
+        let stack = self.stacks().take(self.stack_size_of(greenlet))?;
         stack.set_owner(greenlet.as_ptr().cast());
         let counters = &self.shared().counters;
         counters.live_stacks.add(1);
@@ -72,6 +72,11 @@ impl Hub {
         // SAFETY: ours until the greenlet parks.
         unsafe { *header.fiber.context.get() = Some(context) };
         Ok(())
+    }
+
+    pub(super) fn stack_size_of(&self, greenlet: NonNull<Header>) -> StackSize {
+        // SAFETY: callers have claimed it, so it is alive.
+        unsafe { greenlet.as_ref() }.stack_size().unwrap_or(self.runtime.stack_size)
     }
 
     /// Switches to a greenlet and back, and does what it asked for.
@@ -215,8 +220,8 @@ impl Hub {
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
                 self.accept(unsafe { Life::from_raw(greenlet) });
-            } else if own && self.migration == Migration::Every {
-                // It was sent here to run here.
+            } else if self.migration == Migration::Every {
+                // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {
                 self.push_ready(Entry::resume(greenlet));

@@ -71,7 +71,7 @@ impl Hub {
     pub(super) fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
         // SAFETY: claimed by us, so alive and ours.
         self.park_joiners(unsafe { greenlet.as_ref() });
-        if self.is_stack_in_use(why) {
+        if self.is_stack_in_use(greenlet, why) {
             self.stackless.push(greenlet);
             return;
         }
@@ -82,9 +82,11 @@ impl Hub {
         }
     }
 
-    /// Whether there is a stack that may come free: a limit of the runtime's own is not reached for nothing.
-    fn is_stack_in_use(&self, why: &NoStack) -> bool {
-        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
+    /// Whether there is a stack that may come free and is of the right size: a limit of the runtime's own is not reached
+    /// for nothing.
+    fn is_stack_in_use(&self, greenlet: NonNull<Header>, why: &NoStack) -> bool {
+        let stacks = &self.runtime.stacks;
+        why.is_own_limit() || stacks.counts().in_use > 0 && stacks.has_out(self.stack_size_of(greenlet))
     }
 
     /// Ends a claimed greenlet that never ran.
@@ -120,7 +122,7 @@ impl Hub {
         while let Some(greenlet) = self.stackless.first() {
             let mut given = self.give_stack(greenlet);
             if let Err(why) = &given {
-                if self.is_stack_in_use(why) {
+                if self.is_stack_in_use(greenlet, why) {
                     return;
                 }
                 // As in `without_stack`.
