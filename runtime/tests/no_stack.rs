@@ -149,11 +149,15 @@ fn refused_by_the_system_and_joined_by_a_greenlet_it_fails_too() {
     if child::is_child(NAME) {
         let runtime = Builder::new().hubs(1).build().unwrap();
         let text = runtime.run(|| {
-            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: libc::RLIM_INFINITY };
-            // SAFETY: `limit` is readable. From here on this process gets no more address space.
+            // More than there is, for what else threads reserve, but not enough for such a stack.
+            let sizes = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages: u64 = sizes.split(' ').next().unwrap().parse().unwrap();
+            let most = pages * 4096 + (512 << 20);
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: `limit` is readable.
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
             // Of a size that no stack has been made of yet.
-            let builder = greenhub::Builder::new().stack_size(8 << 20);
+            let builder = greenhub::Builder::new().stack_size(1 << 30);
             builder.spawn(|| ()).unwrap().join().unwrap_err().to_string()
         });
         assert!(text.contains("the system refused memory for one more stack"), "{text}");

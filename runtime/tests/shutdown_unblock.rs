@@ -48,9 +48,12 @@ fn a_greenlet_the_kill_has_not_reached_may_unblock_too() {
     let _alone = common::alone();
     for place in ALL {
         let runtime = place.builder().build().unwrap();
-        let handle = runtime.spawn(|| {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let in_shield = begun.clone();
+        let handle = runtime.spawn(move || {
             // Inside `shield` no kill reaches it.
             greenhub::shield(|| {
+                in_shield.store(1, SeqCst);
                 (0..50)
                     .map(|n| {
                         greenhub::sleep(Duration::from_millis(1));
@@ -59,7 +62,7 @@ fn a_greenlet_the_kill_has_not_reached_may_unblock_too() {
                     .sum::<u32>()
             })
         });
-        std::thread::sleep(Duration::from_millis(5));
+        common::eventually("it has begun", || begun.load(SeqCst) == 1);
         assert!(runtime.shutdown_timeout(Duration::from_secs(20)));
         assert_eq!(handle.join().unwrap(), 49 * 50 / 2, "{place:?}");
     }
