@@ -35,10 +35,18 @@ const COLOURS: &[RGBColor] = &[
 const STYLE: &str = "<style>svg{color:#222;background:#fff}@media (prefers-color-scheme:dark){svg{color:#ddd;\
                      background:#161616}}</style>";
 
+/// Where the names of the lines stand: where there are likely to be no lines.
+pub(crate) enum Names {
+    /// Of lines that rise.
+    Above,
+    /// Of lines that stay up.
+    Below,
+}
+
 /// Draws it; values go from zero.
-pub(crate) fn draw(title: &str, values: &str, lines: &[Line]) -> io::Result<String> {
+pub(crate) fn draw(title: &str, values: &str, names: &Names, lines: &[Line]) -> io::Result<String> {
     let mut svg = String::new();
-    draw_into(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), title, values, lines)
+    draw_into(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), title, values, names, lines)
         .map_err(|error| io::Error::other(format!("the chart {title:?}: {error}")))?;
     Ok(adapt(&svg))
 }
@@ -47,6 +55,7 @@ fn draw_into(
     area: DrawingArea<SVGBackend<'_>, Shift>,
     title: &str,
     values: &str,
+    names: &Names,
     lines: &[Line],
 ) -> Result<(), Box<dyn Error>> {
     let points = || lines.iter().flat_map(|line| line.points.iter());
@@ -82,7 +91,10 @@ fn draw_into(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(match names {
+            Names::Above => SeriesLabelPosition::UpperLeft,
+            Names::Below => SeriesLabelPosition::LowerLeft,
+        })
         .border_style(INK.mix(0.2))
         .label_font(text(11))
         .draw()?;
@@ -93,7 +105,7 @@ fn draw_into(
 /// A number in a few characters.
 fn short(value: f64) -> String {
     match value.abs() {
-        least if least >= 1e6 => format!("{:.3}M", value / 1e6).replace(".000", ""),
+        least if least >= 1e6 => format!("{:.1}M", value / 1e6).replace(".0", ""),
         least if least >= 1e3 => format!("{:.1}k", value / 1e3).replace(".0", ""),
         least if least >= 10.0 => format!("{value:.0}"),
         _ => format!("{value:.2}"),
@@ -116,7 +128,7 @@ mod tests {
     #[test]
     fn a_chart_names_its_lines_and_leaves_the_ink_to_the_screen() {
         let line = Line { name: "greenhub".into(), place: 0, points: vec![(1, 1e6), (2, 1.9e6)] };
-        let svg = draw("yield", "per second", &[line]).expect("it can be drawn");
+        let svg = draw("yield", "per second", &Names::Above, &[line]).expect("it can be drawn");
         assert!(
             svg.contains("greenhub") && svg.contains("currentColor") && svg.contains("prefers-color-scheme")
         );

@@ -1,7 +1,7 @@
 //! What more hubs are worth: throughput and efficiency over their number, as charts and a page.
 
 use super::case::{self, Case, Figure};
-use super::chart::{Line, draw};
+use super::chart::{Line, Names, draw};
 use super::results::Results;
 use super::table::table;
 use std::fs;
@@ -75,11 +75,11 @@ pub(crate) fn report(results: &Results, folder: &Path) -> io::Result<()> {
             }
             let efficiency: Vec<_> = throughput.iter().filter_map(efficiency).collect();
             charts += &format!("<section><h2>{}</h2><p>{}</p>\n", case.name, case.what);
-            for (kind, values, lines) in [
-                ("throughput", unit(figure), throughput),
-                ("efficiency", "share of the hubs' number", efficiency),
+            for (kind, values, names, lines) in [
+                ("throughput", unit(figure), Names::Above, throughput),
+                ("efficiency", "share of the hubs' number", Names::Below, efficiency),
             ] {
-                let svg = draw(&format!("{}: {kind}", case.name), values, &lines)?;
+                let svg = draw(&format!("{}: {kind}", case.name), values, &names, &lines)?;
                 fs::write(folder.join(format!("{}-{kind}.svg", case.name)), &svg).map_err(named)?;
                 charts += &format!("<figure>{svg}</figure>\n");
             }

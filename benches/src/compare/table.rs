@@ -23,8 +23,10 @@ pub(crate) fn number(value: f64) -> String {
 
 /// The median, and by how many percent the readings go beyond it.
 pub(crate) fn cell(value: Value) -> String {
-    let percent = if value.median == 0.0 { 0.0 } else { value.spread / value.median * 100.0 };
-    format!("{} ±{percent:.0}%", number(value.median))
+    if value.spread == 0.0 || value.median == 0.0 {
+        return number(value.median);
+    }
+    format!("{} ±{:.0}%", number(value.median), value.spread / value.median * 100.0)
 }
 
 /// Rows of equal length, the first of which names the columns, as a Markdown table with aligned columns.
