@@ -168,6 +168,16 @@ mod imp {
 
 pub(crate) use imp::{Condvar, Mutex, MutexGuard, UnsafeCell};
 
+mod short_lock;
+
+/// The lock of wait lists and channels; see [`short_lock`]. Under loom an ordinary one, and `short_lock` has its model.
+#[cfg(not(greenhub_loom))]
+pub(crate) type ShortMutex<T> = lock_api::Mutex<short_lock::ShortLock, T>;
+#[cfg(not(greenhub_loom))]
+pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, short_lock::ShortLock, T>;
+#[cfg(greenhub_loom)]
+pub(crate) use imp::{Mutex as ShortMutex, MutexGuard as ShortMutexGuard};
+
 /// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.
 macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
