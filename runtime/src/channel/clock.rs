@@ -5,7 +5,7 @@
 use super::error::RecvTimeoutError;
 use super::receiver::Receiver;
 use super::shared::Patience;
-use crate::facade::Mutex as ShortMutex;
+use crate::facade::ShortMutex;
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::time::{Duration, Instant};
 

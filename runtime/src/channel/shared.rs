@@ -13,7 +13,7 @@
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, MutexGuard};
+use crate::facade::{ShortMutex, ShortMutexGuard};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -86,7 +86,7 @@ impl<T> Shared<T> {
     #[inline(never)]
     fn send_slowly<'a>(
         &'a self,
-        mut inner: MutexGuard<'a, Inner<T>>,
+        mut inner: ShortMutexGuard<'a, Inner<T>>,
         mut message: T,
         patience: Patience,
         what: &'static str,
@@ -144,7 +144,7 @@ impl<T> Shared<T> {
     #[inline(never)]
     fn recv_slowly<'a>(
         &'a self,
-        mut inner: MutexGuard<'a, Inner<T>>,
+        mut inner: ShortMutexGuard<'a, Inner<T>>,
         patience: Patience,
         what: &'static str,
     ) -> Result<T, RecvTimeoutError> {

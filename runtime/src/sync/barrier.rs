@@ -1,6 +1,6 @@
 //! [`Barrier`]: all go on when the last has come.
 
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Batch, Interrupts, List, Reason, Side, Wait, Waited};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

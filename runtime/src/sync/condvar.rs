@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;

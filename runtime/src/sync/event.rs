@@ -1,7 +1,7 @@
 //! [`Event`]: a flag to wait for.
 
 use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

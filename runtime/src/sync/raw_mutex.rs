@@ -21,7 +21,7 @@
 //! and wakes the next one.
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{Mutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub struct RawMutex {
     state: AtomicU8,
     /// Who took the lock last; means something while `LOCKED` is set.
     holder: AtomicU64,
-    queue: Mutex<Queue>,
+    queue: ShortMutex<Queue>,
 }
 
 struct Queue {
@@ -66,7 +66,7 @@ impl RawMutex {
     const_fn! {
         /// A free lock.
         pub(super) fn new() -> RawMutex {
-            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
+            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: ShortMutex::new(Queue { list: List::new() }) }
         }
     }
 

@@ -12,7 +12,7 @@
 //! waiting the word is put back.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;

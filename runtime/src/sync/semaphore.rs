@@ -10,7 +10,7 @@ mod permit;
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

@@ -25,7 +25,7 @@
 //! 3. Wakeups are delivered after the lock is released, in the order in which the waiters stood.
 
 use super::waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-use crate::facade::{Mutex, MutexGuard, UnsafeCell};
+use crate::facade::{ShortMutex, ShortMutexGuard, UnsafeCell};
 use std::ptr;
 use std::time::Instant;
 
@@ -241,7 +241,7 @@ pub(crate) enum Waited<'a, S, T> {
     /// It ended otherwise; the caller is out of line and was handed nothing.
     Over {
         /// The lock around the list.
-        state: MutexGuard<'a, S>,
+        state: ShortMutexGuard<'a, S>,
         /// Why.
         why: Over,
         /// Whether a waker had its turn for this waiter and came too late. Owners that count their waiters need to
@@ -266,8 +266,8 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn in_line<'a, S, T>(
         self,
-        lock: &'a Mutex<S>,
-        state: MutexGuard<'a, S>,
+        lock: &'a ShortMutex<S>,
+        state: ShortMutexGuard<'a, S>,
         list: fn(&mut S) -> &mut List<T>,
         side: Side,
         entry: T,
@@ -282,8 +282,8 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn run<'a, S, T>(
         self,
-        lock: &'a Mutex<S>,
-        mut state: MutexGuard<'a, S>,
+        lock: &'a ShortMutex<S>,
+        mut state: ShortMutexGuard<'a, S>,
         list: fn(&mut S) -> &mut List<T>,
         side: Side,
         entry: T,
