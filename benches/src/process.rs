@@ -75,13 +75,28 @@ pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     Ok((0..most).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect())
 }
 
-/// Commands whose process stays on some cores.
-pub(crate) trait Pinned {
-    /// On these only.
+/// What a child of this process may and must.
+pub(crate) trait Child {
+    /// It runs on these cores only.
     fn pinned(&mut self, cores: &[usize]);
+
+    /// It does not outlive this process, or rather this process's thread that starts it.
+    fn dies_with_us(&mut self);
 }
 
-impl Pinned for Command {
+impl Child for Command {
+    fn dies_with_us(&mut self) {
+        let bind = || {
+            // SAFETY: the call takes two numbers.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { self.pre_exec(bind) };
+    }
+
     fn pinned(&mut self, cores: &[usize]) {
         // SAFETY: all zeros is a set.
         let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };

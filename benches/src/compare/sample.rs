@@ -2,7 +2,7 @@
 
 use super::case::{Case, Kind};
 use super::runtimes::{How, Runtime};
-use crate::process::{Pinned, allowed};
+use crate::process::{Child as _, allowed};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -125,6 +125,7 @@ struct Running {
 
 impl Running {
     fn start(mut command: Command) -> io::Result<Self> {
+        command.dies_with_us();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
