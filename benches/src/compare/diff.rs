@@ -4,9 +4,10 @@ use super::case::{self, Better};
 use super::results::{Results, Value, ahead};
 use super::table::{cell, markdown};
 
-/// What is said of a change: readings that overlap prove nothing.
+/// What is said of a change: readings that overlap prove nothing, and neither does a single one, which has no spread.
 fn verdict(better: Better, before: Value, after: Value) -> &'static str {
-    if (before.median - after.median).abs() <= before.spread + after.spread {
+    let single = before.spread == 0.0 || after.spread == 0.0;
+    if single || (before.median - after.median).abs() <= before.spread + after.spread {
         return "";
     }
     if ahead(better, after.median, before.median) > 1.0 { "better" } else { "worse" }
@@ -66,5 +67,6 @@ mod tests {
         assert_eq!(verdict(Better::Less, value(10.0, 1.0), value(11.5, 1.0)), "");
         assert_eq!(verdict(Better::Less, value(10.0, 1.0), value(13.0, 1.0)), "worse");
         assert_eq!(verdict(Better::More, value(10.0, 1.0), value(13.0, 1.0)), "better");
+        assert_eq!(verdict(Better::Less, value(10.0, 0.0), value(13.0, 1.0)), "");
     }
 }
