@@ -32,6 +32,24 @@ pub(crate) fn spin_loop() {
     std::hint::spin_loop();
 }
 
+/// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
+/// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in
+/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, and under loom, both *are* that fence.
+pub(crate) mod lopsided_fence {
+    #[cfg(all(target_os = "linux", not(greenhub_loom)))]
+    pub(crate) use super::membarrier::{heavy, light};
+
+    #[cfg(not(all(target_os = "linux", not(greenhub_loom))))]
+    pub(crate) fn light() {
+        super::atomic::fence(super::atomic::Ordering::SeqCst);
+    }
+    #[cfg(not(all(target_os = "linux", not(greenhub_loom))))]
+    pub(crate) use light as heavy;
+}
+
+#[cfg(all(target_os = "linux", not(greenhub_loom)))]
+mod membarrier;
+
 #[cfg(not(greenhub_loom))]
 mod imp {
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};

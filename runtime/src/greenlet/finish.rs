@@ -35,6 +35,10 @@ pub(crate) unsafe fn main(greenlet: NonNull<Header>) {
         unsafe { (header.vtable().run)(greenlet) };
     }
     drop_locals(header);
+    if header.fiber.awaited.get() {
+        // Its joiner waits where it was, and keeps it from being detached: the hub sees to the rest.
+        return;
+    }
     let joined = match header.state.finish(false) {
         Ok(joined) => joined,
         Err(()) => {

@@ -3,11 +3,11 @@
 use super::Hub;
 use super::queue::Entry;
 use crate::greenlet::finish;
-use crate::greenlet::header::{Header, Ref};
+use crate::greenlet::header::{Header, Life, let_go};
 use crate::greenlet::join::{hand_back, wake_joiners};
 use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
-use crate::greenlet::state::{Commit, Phase};
+use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
@@ -23,11 +23,11 @@ impl Hub {
     pub(super) fn execute(&self, entry: Entry) {
         let greenlet = entry.header();
         if entry.is_start() {
-            // SAFETY: a start entry owns a reference.
+            // SAFETY: a start entry keeps the header alive, stale or not.
             if !unsafe { greenlet.as_ref() }.state.claim() {
                 self.queue.forget_stale();
-                // SAFETY: the entry's reference, which nobody else gives up.
-                drop(unsafe { Ref::from_raw(greenlet) });
+                // SAFETY: the entry goes unused.
+                unsafe { let_go(greenlet, Owner::StaleEntry) };
                 return;
             }
             if !self.begin(greenlet) {
@@ -96,7 +96,9 @@ impl Hub {
         let after = unsafe { (*header.fiber.context.get()).as_ref().unwrap_unchecked().resume() };
         self.current.set(None);
         match after {
+            Some(After::Await) => {}
             Some(After::Yield) => {
+                self.park_joiners(header);
                 // After a long turn what has come due meanwhile goes before it.
                 if self.mailbox.is_overdue() {
                     self.check_clock();
@@ -104,6 +106,7 @@ impl Hub {
                 self.push_ready(Entry::resume(greenlet));
             }
             Some(After::Park { epoch, user, masked }) => {
+                self.park_joiners(header);
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does
                 // not own this counter.
@@ -118,6 +121,7 @@ impl Hub {
                     Commit::Requeue => self.push_ready(Entry::resume(greenlet)),
                 }
             }
+            None if header.fiber.awaited.get() => self.finish_awaited(greenlet),
             None => self.finish(greenlet),
         }
     }
@@ -138,28 +142,40 @@ impl Hub {
     #[inline(never)]
     fn finish(&self, greenlet: NonNull<Header>) {
         fork::end_child(self.runtime.generation);
-        // SAFETY: the life reference is ours to give up.
-        let header = unsafe { Ref::from_raw(greenlet) };
-        let shared = self.shared();
-        // SAFETY: it has ended; nobody runs on its stack any more.
-        let context =
-            unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
-        self.give_back(context.into_stack());
-        shared.counters.live_stacks.sub(1);
-        self.end(&header);
-        drop(header);
+        // SAFETY: its life is ours to end.
+        let header = unsafe { greenlet.as_ref() };
+        self.take_stack(header);
+        self.end(header);
+        // SAFETY: it has ended, and this was the last of it.
+        unsafe { let_go(greenlet, Owner::Life) };
         if !self.stackless.borrow().is_empty() {
             self.retry_stackless();
         }
     }
 
+    /// Takes the stack of a greenlet that has ended.
+    #[inline]
+    pub(super) fn take_stack(&self, header: &Header) {
+        // SAFETY: it has ended; nobody runs on its stack any more, and what was its context is its hub's.
+        let context =
+            unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
+        self.give_back(context.into_stack());
+        self.shared().counters.live_stacks.sub(1);
+    }
+
+    /// Takes a greenlet that ends out of whatever knows of it.
+    #[inline]
+    pub(super) fn strike_off(&self, header: &Header) {
+        header.alarm.remove();
+        // SAFETY: it ends here and now, and its life has not let go.
+        unsafe { registry::remove(header, &self.shared().registry) };
+    }
+
     /// What the end of every greenlet has in common, with a stack or without.
     #[inline]
-    fn end(&self, header: &Ref) {
+    fn end(&self, header: &Header) {
         let shared = self.shared();
-        header.alarm.remove();
-        // SAFETY: it ends here and now, and its life reference is held.
-        unsafe { registry::remove(header, &shared.registry) };
+        self.strike_off(header);
         if header.fiber.joined.get() {
             wake_joiners(header);
         }
@@ -186,6 +202,8 @@ impl Hub {
     /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
     #[cold]
     fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
+        // SAFETY: claimed by us, so alive and ours.
+        self.park_joiners(unsafe { greenlet.as_ref() });
         if self.a_stack_may_come(why) {
             self.stackless.borrow_mut().push_back(greenlet);
             return;
@@ -206,21 +224,23 @@ impl Hub {
     /// Ends a claimed greenlet that never ran.
     #[cold]
     fn fail(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        // SAFETY: claimed by us: the life reference is ours to give up.
-        let header = unsafe { Ref::from_raw(greenlet) };
+        // SAFETY: claimed by us: its life is ours to end.
+        let header = unsafe { greenlet.as_ref() };
         // SAFETY: claimed and never run, so the closure is ours.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
         // SAFETY: as above.
-        unsafe { (header.vtable().fail)(greenlet, JoinError::no_stack(&header, why)) };
+        unsafe { (header.vtable().fail)(greenlet, JoinError::no_stack(header, why)) };
         if let Err(payload) = dropped {
-            crate::greenlet::on_error::report(&header, payload);
+            crate::greenlet::on_error::report(header, payload);
         }
         let joined = header.state.finish(false).unwrap_or_else(|()| {
             finish::drop_result(greenlet);
             header.state.finish(true).unwrap_or(true)
         });
         header.fiber.joined.set(joined);
-        self.end(&header);
+        self.end(header);
+        // SAFETY: it has ended, and this was the last of it.
+        unsafe { let_go(greenlet, Owner::Life) };
     }
 
     /// Stacks may have come free: the greenlets that wait for one try again, in order.
@@ -266,7 +286,7 @@ impl Hub {
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
-                self.accept(unsafe { Ref::from_raw(greenlet) });
+                self.accept(unsafe { Life::from_raw(greenlet) });
             } else if own && self.migration == Migration::Every {
                 // It was sent here to run here.
                 self.queue.push_ring(Entry::resume(greenlet));
@@ -278,7 +298,7 @@ impl Hub {
     }
 
     /// An unstarted greenlet, `Placed`, that nobody else holds, comes to this hub's queues.
-    pub(crate) fn accept(&self, life: Ref) {
+    pub(crate) fn accept(&self, life: Life) {
         life.set_home(self.mailbox);
         let kind = life.kind;
         let arrived = life.state.arrive();

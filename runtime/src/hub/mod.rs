@@ -7,6 +7,7 @@
 //! * [`policy`]: every decision, as pure functions.
 
 pub(crate) mod execute;
+mod hand_over;
 pub(crate) mod idle;
 pub(crate) mod inbox;
 pub(crate) mod mailbox;
@@ -17,7 +18,7 @@ pub(crate) mod queue;
 pub(crate) mod steal;
 pub(crate) mod turn;
 
-use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
 use crate::ids::Supply;
@@ -143,7 +144,7 @@ impl Hub {
 
     /// Lists a new greenlet that this hub spawned.
     #[inline]
-    pub(crate) fn register(&self, header: &Ref) {
+    pub(crate) fn register(&self, header: NonNull<Header>) {
         let shared = self.shared();
         // SAFETY: this is the shard's hub, and the greenlet is new.
         unsafe { shared.registry.insert(header) };
@@ -158,7 +159,7 @@ impl Hub {
 
     /// An unstarted greenlet spawned here.
     #[inline]
-    pub(crate) fn push_new(&self, life: Ref, kind: Kind) {
+    pub(crate) fn push_new(&self, life: Life, kind: Kind) {
         let entry = Entry::start(life);
         if kind == Kind::Free {
             let length = self.queue.push_shared(entry);
@@ -169,7 +170,7 @@ impl Hub {
     }
 
     /// An unstarted greenlet for later.
-    pub(crate) fn start_later(&self, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, life: Life, at: u64) {
         self.runtime.start_later(self.index, life, at);
     }
 
@@ -220,14 +221,6 @@ impl Hub {
         }
     }
 
-    /// As [`Hub::run_next`], for a claimed child whose joiner is about to park. It is in no queue, so it goes nowhere
-    /// else.
-    pub(crate) fn run_next_claimed(&self, entry: Entry) {
-        if let Some(waiting) = self.next.replace(Some(entry)) {
-            self.push_ready(waiting);
-        }
-    }
-
     /// Whether started greenlets may leave this hub.
     #[inline]
     pub(crate) fn migrates(&self) -> bool {
@@ -244,7 +237,7 @@ impl Hub {
     }
 
     /// A greenlet whose start entry lies in some queue was claimed.
-    pub(crate) fn note_claimed(&self, header: &Header) {
+    fn note_claimed(&self, header: &Header) {
         if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free && self.queue.note_stale() {
             self.announce_rest();
         }

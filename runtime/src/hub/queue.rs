@@ -9,14 +9,15 @@
 //! pushed on the deque before it, and may run once all those have left the deque.
 
 use super::policy;
-use crate::greenlet::header::{Header, Ref};
+use crate::greenlet::header::{self, Header, Life};
+use crate::greenlet::state::Owner;
 use crossbeam_deque::{Stealer, Worker};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
-/// A queue entry, one word: a greenlet to start (the entry owns a reference, and may have gone stale: somebody else
-/// may have started it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
+/// A queue entry, one word: a greenlet to start (the entry is the greenlet's life, and may have gone stale: its
+/// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(NonNull<Header>);
 
@@ -27,8 +28,8 @@ const START: usize = 1;
 unsafe impl Send for Entry {}
 
 impl Entry {
-    pub(crate) fn start(header: Ref) -> Self {
-        Self(header.into_raw().map_addr(|address| address | START))
+    pub(crate) fn start(life: Life) -> Self {
+        Self(life.into_raw().map_addr(|address| address | START))
     }
     #[inline]
     pub(crate) fn resume(header: NonNull<Header>) -> Self {
@@ -308,20 +309,20 @@ impl Queue {
             if !entry.is_start() {
                 return true;
             }
-            // SAFETY: a start entry owns a reference, which keeps the header alive.
+            // SAFETY: a start entry keeps the header alive, stale or not.
             let header = unsafe { entry.header().as_ref() };
             if header.state.load().phase() == Phase::Unstarted {
                 return true;
             }
-            // SAFETY: the entry's reference is ours to give back: `entry` is not put back, and goes unused.
-            drop(unsafe { Ref::from_raw(entry.header()) });
+            // SAFETY: `entry` is not put back, and goes unused.
+            unsafe { header::let_go(entry.header(), Owner::StaleEntry) };
             false
         };
         // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once; so
         // do started ones that lie among them.
         let (mut started, mut unstarted) = (Vec::new(), Vec::new());
-        for _ in 0..self.deque.len() {
-            let Some(entry) = self.deque.pop() else { break };
+        let all: Vec<_> = (0..self.deque.len()).map_while(|_| self.deque.pop()).collect();
+        for entry in prefetched(&all) {
             if !entry.is_start() {
                 started.push(entry);
             } else if live(entry) {
@@ -333,12 +334,8 @@ impl Queue {
         started.into_iter().chain(unstarted).for_each(|entry| self.deque.push(entry));
         self.pushed.set(self.pushed.get() + survivors as u64);
         self.deque_at_most.set(survivors);
-        let mut kept = Vec::new();
-        while let Some(entry) = self.overflow.pop() {
-            if live(entry) {
-                kept.push(entry);
-            }
-        }
+        let all: Vec<_> = std::iter::from_fn(|| self.overflow.pop()).collect();
+        let kept: Vec<_> = prefetched(&all).filter(|&entry| live(entry)).collect();
         self.overflow_at_most.set(kept.len());
         for entry in kept.into_iter().rev() {
             self.overflow.push(entry);
@@ -349,6 +346,20 @@ impl Queue {
     pub(crate) fn drain(&self) -> Vec<Entry> {
         std::iter::from_fn(|| self.pop()).collect()
     }
+}
+
+/// The entries in order, each with its header on the way to the cache: they lie far apart, and were last used long ago.
+fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
+    const AHEAD: usize = 8;
+    entries.iter().enumerate().map(|(at, &entry)| {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(later) = entries.get(at + AHEAD) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(later.header().as_ptr().cast()) };
+        }
+        entry
+    })
 }
 
 impl Stealers {

@@ -9,8 +9,8 @@ use super::Hub;
 use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
-use crate::greenlet::header::Ref;
-use crate::greenlet::state::Phase;
+use crate::greenlet::header;
+use crate::greenlet::state::{Owner, Phase};
 use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
 use std::time::Duration;
@@ -269,11 +269,11 @@ impl Hub {
     fn leave_greenlets(&self) {
         self.next.take();
         for entry in self.queue.drain() {
-            // SAFETY: a start entry owns a reference. That of a greenlet somebody else has started is given back, any
-            // other is the greenlet's life, and left with it.
+            // SAFETY: a start entry keeps the header alive. A stale one goes; any other is the greenlet's life, and
+            // left with it.
             unsafe {
                 if entry.is_start() && entry.header().as_ref().state.load().phase() != Phase::Unstarted {
-                    drop(Ref::from_raw(entry.header()));
+                    header::let_go(entry.header(), Owner::StaleEntry);
                 }
             }
         }

@@ -12,7 +12,7 @@ pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
 use crate::greenlet::current;
-use crate::greenlet::header::{Extra, Header, Kind, Ref, RunMark};
+use crate::greenlet::header::{Extra, Header, Kind, Life, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
 use crate::greenlet::registry::Shard;
 use crate::greenlet::spawn::{Order, spawn_outside, spawn_with};
@@ -23,6 +23,7 @@ use crate::monitor::Monitor;
 use crate::stack::{StackPool, StackSize};
 use parking_lot::Mutex;
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -97,7 +98,7 @@ impl Shared {
     }
 
     /// Lists a greenlet spawned from outside; `false` if the runtime takes no more.
-    pub(crate) fn register_from_outside(&self, header: &Ref) -> bool {
+    pub(crate) fn register_from_outside(&self, header: NonNull<Header>) -> bool {
         let outside = self.outside.lock();
         if self.is_closing() {
             return false;
@@ -110,11 +111,11 @@ impl Shared {
     }
 
     /// Puts an unstarted greenlet into the wheel of `hub` until `at`.
-    pub(crate) fn start_later(&self, hub: usize, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, hub: usize, life: Life, at: u64) {
         let header = life.into_raw();
         let hub = self.hub(hub);
         if !hub.timers.start_at(header, at) {
-            // SAFETY: it is `Placed`, in no inbox, and the life reference is its right to be started.
+            // SAFETY: it is `Placed`, in no inbox, and the life is its right to be started.
             unsafe { hub.mailbox.push(header) };
             return;
         }
@@ -125,12 +126,12 @@ impl Shared {
     }
 
     /// A greenlet whose start time has come, `Placed` and ours.
-    pub(crate) fn push_started_later(&self, life: Ref) {
+    pub(crate) fn push_started_later(&self, life: Life) {
         match current::hub() {
             Some(hub) if life.kind == Kind::Free || std::ptr::eq(life.home(), hub.mailbox()) => {
                 hub.accept(life)
             }
-            // SAFETY: it is `Placed`, in no inbox, and the reference is its right to be started.
+            // SAFETY: it is `Placed`, in no inbox, and the life is its right to be started.
             _ => unsafe { life.home().push(life.into_raw()) },
         }
     }

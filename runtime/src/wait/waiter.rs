@@ -175,6 +175,23 @@ impl Waiter {
         Waiter { target: Target::greenlet(greenlet.as_ptr()), epoch: greenlet.state.load().epoch() }
     }
 
+    /// The greenlet that waits, if it is one.
+    #[cfg(not(greenhub_loom))]
+    #[inline]
+    pub(crate) fn as_greenlet(&self) -> Option<NonNull<Header>> {
+        match self.target.who() {
+            Who::Greenlet(header) => Some(header),
+            Who::Thread(_) => None,
+        }
+    }
+
+    /// The number of the wait.
+    #[cfg(not(greenhub_loom))]
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Ends the wait, unless something else already has (`None`: the waiter will find out by itself, and whatever
     /// was to be handed to it must go to the next in line).
     ///

@@ -33,6 +33,8 @@ pub(crate) enum After {
         /// A kill does not end it.
         masked: bool,
     },
+    /// Leave it as it is: the child that it claimed runs next, and one of them comes back to it.
+    Await,
 }
 
 #[cfg(test)]

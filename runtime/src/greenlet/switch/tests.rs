@@ -56,6 +56,7 @@ fn a_backtrace_ends_at_the_bottom_of_the_stack() {
 fn a_message_says_what_was_asked() {
     for after in [
         After::Yield,
+        After::Await,
         After::Park { epoch: 0, user: false, masked: false },
         After::Park { epoch: 7, user: true, masked: false },
         After::Park { epoch: u32::MAX, user: false, masked: true },

@@ -36,6 +36,7 @@ pub(crate) struct Context {
 const ENDED: u64 = 0;
 const YIELD: u64 = 1;
 const PARK: u64 = 2;
+const AWAIT: u64 = 3;
 const USER: u64 = 1 << 2;
 const MASKED: u64 = 1 << 3;
 
@@ -44,6 +45,7 @@ impl After {
     pub(super) fn into_message(self) -> u64 {
         match self {
             After::Yield => YIELD,
+            After::Await => AWAIT,
             After::Park { epoch, user, masked } => {
                 PARK | if user { USER } else { 0 } | if masked { MASKED } else { 0 } | u64::from(epoch) << 32
             }
@@ -56,6 +58,7 @@ impl After {
         match message {
             ENDED => None,
             YIELD => Some(After::Yield),
+            AWAIT => Some(After::Await),
             _ => Some(After::Park {
                 epoch: (message >> 32) as u32,
                 user: message & USER != 0,
