@@ -80,9 +80,10 @@ run_stress() {
     done
 }
 
-# Test binaries of greenhub, as `cargo test --no-run` names them: "tests/kill.rs path".
+# test_binaries COMMAND...: builds tests with this `cargo test`, and says where they are: "tests/kill.rs path" a line.
 test_binaries() {
-    sed -n 's/^ *Executable \(unittests \)\?\([^ ]*\) (\(.*\))$/\2 \3/p'
+    "$@" --no-run >"$output" 2>&1 || { cat "$output" >&2; echo "$tool: the tests do not build" >&2; exit 1; }
+    sed -n 's/^ *Executable \(unittests \)\?\([^ ]*\) (\(.*\))$/\2 \3/p' "$output"
 }
 
 conclude() {

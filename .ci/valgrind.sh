@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # valgrind's memcheck over the core tests: what no compiler has to have a hand in (the switch's assembly, libc, every
 # dependency), and decisions by memory that was never written, which AddressSanitizer does not see. First it proves that it
-# can fail: planted bugs in greenlets must be reported. A test program may take VALGRIND_LIMIT (150 s).
+# can fail: planted bugs in greenlets must be reported. VALGRIND_TESTS (kill) names the test files beside the unit tests; what
+# each may take is VALGRIND_LIMIT (150 s).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tool=valgrind
@@ -18,6 +19,8 @@ fi
 
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg greenhub_sanitize=\"memcheck\""
 limit="${VALGRIND_LIMIT:-150}"
+tests=()
+for name in ${VALGRIND_TESTS-kill}; do tests+=(--test "$name"); done
 build=(--profile sanitize --target-dir target/memcheck)
 # valgrind runs one thread at a time; fair, so that a hub that spins does not keep the others out. What is still reachable
 # at the end is no leak: the default runtime is never dropped.
@@ -33,7 +36,7 @@ must_report unset 'depends on uninitialised value' "${planted[@]}"
 
 # The protocols and the stacks, then started greenlets in every state.
 core=(greenlet:: hub:: stack:: wait:: sync::mutex timer::)
-binaries=$(cargo test "${build[@]}" --no-run -p greenhub --lib --test kill --test scope --test join 2>&1 | test_binaries)
+binaries=$(test_binaries cargo test "${build[@]}" -p greenhub --lib ${tests[@]+"${tests[@]}"})
 skip=(
     # Looks for a name as debug information of the test profile spells it.
     --skip a_backtrace_ends_at_the_bottom_of_the_stack
