@@ -86,6 +86,8 @@ pub mod net;
 #[cfg(not(greenhub_loom))]
 pub mod runtime;
 #[cfg(not(greenhub_loom))]
+mod sanitize;
+#[cfg(not(greenhub_loom))]
 mod stack;
 #[cfg(all(test, not(greenhub_loom)))]
 mod testing;

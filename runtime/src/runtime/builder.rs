@@ -275,6 +275,7 @@ impl Builder {
             })
         };
         let reactors: Vec<Arc<Reactor>> = (0..hubs).map(new_reactor).collect::<io::Result<_>>()?;
+        let monitor = Monitor::new(self.monitor)?;
         let new_hub = |(index, (queue, reactor)): (usize, (&Queue, Arc<Reactor>))| HubShared {
             mailbox: Mailbox::open(id, index, reactor.clone()),
             stealers: queue.stealers(),
@@ -295,7 +296,7 @@ impl Builder {
             stack_size,
             stacks,
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
-            monitor: Monitor::new(self.monitor)?,
+            monitor,
             phase: AtomicU8::new(RUNNING),
             outside: Mutex::new(Shard::new()),
             spawned_outside: AtomicU64::new(0),

@@ -38,6 +38,7 @@ pub(crate) use pool::{StackConfig, StackPool};
 
 pub(crate) use size::StackSize;
 
+use crate::sanitize;
 use corosensei::stack::StackPointer;
 use region::Slot;
 use std::mem::ManuallyDrop;
@@ -54,14 +55,32 @@ pub(crate) struct Stack {
 impl Stack {
     #[inline]
     fn new(slot: Slot) -> Stack {
+        let (lowest, size) = slot.usable();
+        // SAFETY: the memory of a slot is its holder's.
+        unsafe { sanitize::revive_stack(lowest, size) };
         Stack { base: slot.base(), slot: ManuallyDrop::new(slot) }
     }
 
     #[inline]
     fn into_slot(self) -> Slot {
         let mut this = ManuallyDrop::new(self);
+        this.retire();
         // SAFETY: `this` is neither dropped nor used again, so the slot is read out once.
         unsafe { ManuallyDrop::take(&mut this.slot) }
+    }
+
+    /// The lowest address that frames may use, and how many bytes there are from it up.
+    #[inline]
+    pub(crate) fn usable(&self) -> (usize, usize) {
+        self.slot.usable()
+    }
+
+    /// Nobody touches it until it is some greenlet's again.
+    #[inline]
+    fn retire(&self) {
+        let (lowest, size) = self.slot.usable();
+        // SAFETY: the memory of a slot is its holder's, and a stack given back holds no frames.
+        unsafe { sanitize::retire_stack(lowest, size) };
     }
 
     /// The size class of this stack.

@@ -336,6 +336,7 @@ impl Depot {
 impl Drop for Stack {
     /// Sends a stack that was not given to a cache to its pool, or, if that is gone, ends its slot.
     fn drop(&mut self) {
+        self.retire();
         // SAFETY: the stack is not used after its drop, so its slot is read out once.
         let slot = unsafe { std::mem::ManuallyDrop::take(&mut self.slot) };
         match slot.pool().upgrade() {

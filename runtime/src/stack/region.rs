@@ -14,6 +14,7 @@ use super::layout::SlotLayout;
 use super::overflow::table::{self, Listing};
 use super::pool::StackPool;
 use super::{StackSize, page_size};
+use crate::sanitize;
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use parking_lot::Mutex;
 use std::io;
@@ -154,8 +155,12 @@ impl Region {
         drop(region.listing);
         region.valgrind.into_inner().clear();
         guard::forget_mprotect_guards(region.mprotect_guards.into_inner());
+        let length = region.slots * region.layout.stride;
         // SAFETY: the mapping is ours and nobody holds a slot of it.
-        unsafe { unmap(region.start, region.slots * region.layout.stride) };
+        unsafe {
+            sanitize::forget_region(region.start.addr().get(), length);
+            unmap(region.start, length);
+        }
     }
 }
 
@@ -181,6 +186,13 @@ impl Slot {
         let limit = region.layout.limit(region.start.addr().get(), self.index as usize);
         // SAFETY: as for the base.
         unsafe { NonZeroUsize::new_unchecked(limit) }
+    }
+
+    /// Where frames may lie: the address above the guard, and the bytes from there to the base.
+    #[inline]
+    pub(super) fn usable(&self) -> (usize, usize) {
+        let lowest = self.limit().get() + self.region().layout.guard;
+        (lowest, self.base().get() - lowest)
     }
 
     /// The pool this slot came from.
