@@ -4,6 +4,7 @@
 //! 2. [`cancellation`]: kill, timeout, shield, panics, and what happens while something unwinds.
 //! 3. [`surroundings`]: plain OS threads, async code, printing, `panic = "abort"`, fork, crashes.
 //! 4. [`operating`]: reading reports, metrics and dumps; limits and how to raise them.
+//! 5. [`verification`]: what is proved of the runtime's protocols, under which assumptions, and how that is checked.
 
 #[doc = include_str!("modes.md")]
 pub mod modes {}
@@ -16,3 +17,6 @@ pub mod surroundings {}
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
+
+#[doc = include_str!("verification.md")]
+pub mod verification {}
