@@ -74,7 +74,15 @@ mod greenlet {
 mod hub {
     pub(crate) mod idle;
     pub(crate) mod inbox;
+    pub(crate) mod metrics;
     pub(crate) mod policy;
+    pub(crate) mod queue;
+}
+
+/// Under loom a runtime is the protocol of its end alone.
+#[cfg(greenhub_loom)]
+mod runtime {
+    pub(crate) mod gate;
 }
 
 #[cfg(not(greenhub_loom))]

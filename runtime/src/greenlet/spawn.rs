@@ -195,7 +195,7 @@ where
     };
     let at = order.at;
     let header = header::create(birth, f);
-    if !runtime.register_from_outside(header) {
+    if !runtime.gate.let_in(header) {
         // SAFETY: created above, with this result type, and nobody else has seen it.
         return unsafe { end_unrun(header) };
     }

@@ -7,7 +7,8 @@
 //! 5. [`crashes`]: panics where none should be, stack overflows, signals, fork: what is printed, what goes on.
 //! 6. [`exploring`]: your own code on a thousand schedules, and the one that fails again.
 //! 7. [`benchmarking`]: measuring on your own machine, on many cores, and what to look at.
-//! 8. [`sanitizers`]: your program, and this crate, under AddressSanitizer, ThreadSanitizer and valgrind.
+//! 8. [`verification`]: what is proved of the runtime's protocols, under which assumptions, and how that is checked.
+//! 9. [`sanitizers`]: your program, and this crate, under AddressSanitizer, ThreadSanitizer and valgrind.
 
 #[doc = include_str!("modes.md")]
 pub mod modes {}
@@ -29,6 +30,9 @@ pub mod exploring {}
 
 #[doc = include_str!("benchmarking.md")]
 pub mod benchmarking {}
+
+#[doc = include_str!("verification.md")]
+pub mod verification {}
 
 #[doc = include_str!("sanitizers.md")]
 pub mod sanitizers {}

@@ -10,12 +10,16 @@
 //! pushed on the deque before it, and may run once all those have left the deque.
 
 use super::policy;
+use crate::facade::deque::{Steal, Stealer, Worker};
+use crate::facade::spin_loop;
 use crate::greenlet::header::{self, Header, Life};
 use crate::greenlet::state::Owner;
-use crossbeam_deque::{Stealer, Worker};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
+
+#[cfg(all(test, greenhub_loom))]
+mod model;
 
 /// A queue entry, one word: a greenlet to start (the entry is the greenlet's life, and may have gone stale: its
 /// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
@@ -272,14 +276,14 @@ impl Queue {
             for _ in 0..policy::STEAL_RETRIES {
                 let before = self.deque.len();
                 match stealer.steal_batch_with_limit_and_pop(&self.deque, limit) {
-                    crossbeam_deque::Steal::Success(entry) => {
+                    Steal::Success(entry) => {
                         let moved = self.deque.len().saturating_sub(before);
                         self.pushed.set(self.pushed.get() + moved as u64);
                         self.deque_at_most.set(self.deque_at_most.get() + moved);
                         return Some((entry, moved + 1));
                     }
-                    crossbeam_deque::Steal::Empty => break,
-                    crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
+                    Steal::Empty => break,
+                    Steal::Retry => spin_loop(),
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! [`Builder`]: a runtime's settings, and how its hubs are started.
 
 use super::fork;
-use super::{Migration, RUNNING, Runtime, Shared};
+use super::gate::Gate;
+use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
@@ -24,7 +25,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The most hubs a runtime may have.
@@ -297,9 +298,7 @@ impl Builder {
             stacks,
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
             monitor,
-            phase: AtomicU8::new(RUNNING),
-            outside: Mutex::new(Shard::new()),
-            spawned_outside: AtomicU64::new(0),
+            gate: Gate::new(),
         });
         // From here on dropping the runtime ends whatever has been started.
         let runtime = Runtime { shared, threads: Mutex::new(Vec::with_capacity(hubs)) };

@@ -3,6 +3,7 @@
 mod builder;
 mod default;
 pub(crate) mod fork;
+pub(crate) mod gate;
 mod metrics;
 mod shutdown;
 
@@ -14,18 +15,16 @@ use crate::blocking::BlockingPool;
 use crate::greenlet::current;
 use crate::greenlet::header::{Extra, Header, Kind, Life, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
-use crate::greenlet::registry::Shard;
 use crate::greenlet::spawn::{Order, spawn_outside, spawn_with};
 use crate::greenlet::unwind;
 use crate::hub::HubShared;
 use crate::hub::idle::Watch;
 use crate::monitor::Monitor;
 use crate::stack::{StackPool, StackSize};
+use gate::Gate;
 use parking_lot::Mutex;
 use std::panic::Location;
-use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Whether started greenlets may change hubs.
@@ -39,10 +38,6 @@ pub(crate) enum Migration {
     Every,
 }
 
-const RUNNING: u8 = 0;
-const CLOSING: u8 = 1;
-const ENDED: u8 = 2;
-
 /// What all hubs of a runtime share. Nothing in here is written on spawn, wake or registration but what is one hub's.
 pub(crate) struct Shared {
     pub(crate) id: u64,
@@ -55,10 +50,7 @@ pub(crate) struct Shared {
     pub(crate) stacks: Arc<StackPool>,
     pub(crate) blocking: BlockingPool,
     pub(crate) monitor: Monitor,
-    phase: AtomicU8,
-    /// Greenlets spawned from outside, for which no hub's shard may be used.
-    outside: Mutex<Shard>,
-    spawned_outside: AtomicU64,
+    pub(crate) gate: Gate,
 }
 
 impl Shared {
@@ -75,15 +67,13 @@ impl Shared {
     /// Whether new greenlets are refused.
     #[inline]
     pub(crate) fn is_closing(&self) -> bool {
-        // Relaxed: a spawn that just misses it is killed with the rest.
-        self.phase.load(Ordering::Relaxed) != RUNNING
+        self.gate.is_closing()
     }
 
     /// Whether hubs are to leave.
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {
-        // Acquire: pairs with the Release in `shutdown`.
-        self.phase.load(Ordering::Acquire) == ENDED
+        self.gate.is_ended()
     }
 
     /// # Panics
@@ -95,19 +85,6 @@ impl Shared {
             "this runtime was made before the process forked, and its hubs exist only in the parent: make a new runtime \
              in the child, or `exec`"
         );
-    }
-
-    /// Lists a greenlet spawned from outside; `false` if the runtime takes no more.
-    pub(crate) fn register_from_outside(&self, header: NonNull<Header>) -> bool {
-        let outside = self.outside.lock();
-        if self.is_closing() {
-            return false;
-        }
-        // SAFETY: the lock around the shard is held, and the greenlet is new.
-        unsafe { outside.insert(header) };
-        // Release: pairs with the Acquire in `live`.
-        self.spawned_outside.fetch_add(1, Ordering::Release);
-        true
     }
 
     /// Puts an unstarted greenlet into the wheel of `hub` until `at`.
@@ -138,10 +115,7 @@ impl Shared {
 
     /// How many greenlets have not ended.
     pub(crate) fn live(&self) -> u64 {
-        // Finished first: both only grow and never cross, so if the two sums agree they agreed in between.
-        let finished: u64 = self.hubs.iter().map(|hub| hub.counters.finished.get()).sum();
-        let spawned: u64 = self.hubs.iter().map(|hub| hub.counters.spawned.get()).sum();
-        spawned + self.spawned_outside.load(Ordering::Acquire) - finished
+        self.gate.live(self.hubs.iter().map(|hub| &hub.counters))
     }
 
     /// Every greenlet that has not ended.
@@ -150,14 +124,14 @@ impl Shared {
         for hub in &self.hubs {
             hub.registry.snapshot(&mut all);
         }
-        self.outside.lock().snapshot(&mut all);
+        self.gate.snapshot(&mut all);
         all
     }
 
     /// The first greenlet that has not ended and for which `wanted` says so.
     pub(crate) fn find_greenlet(&self, mut wanted: impl FnMut(&Header) -> bool) -> Option<Ref> {
         let on_hubs = self.hubs.iter().find_map(|hub| hub.registry.find(&mut wanted));
-        on_hubs.or_else(|| self.outside.lock().find(&mut wanted))
+        on_hubs.or_else(|| self.gate.find(&mut wanted))
     }
 
     /// Shows every greenlet that has not ended.

@@ -1,10 +1,9 @@
 //! The end of a runtime.
 
-use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
+use super::{DROP_PATIENCE, Runtime};
 use crate::greenlet::kill;
 use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often greenlets that still live are asked again to end (one may swallow its unwinding, or spawn others).
@@ -49,12 +48,7 @@ impl Runtime {
         }
         let deadline = Instant::now().checked_add(limit);
         let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-        {
-            // With the lock, so that no spawn from outside is half done.
-            let _outside = shared.outside.lock();
-            // Relaxed: spawns that miss it are killed below.
-            shared.phase.store(CLOSING, Ordering::Relaxed);
-        }
+        shared.gate.close();
         shared.monitor.stop();
         let mut ask_at = Instant::now();
         let mut ended = threads.is_empty();
@@ -74,8 +68,7 @@ impl Runtime {
         }
         // Not before: a greenlet that unwinds, or that the kill has not reached yet, may need it to come to its end.
         shared.blocking.close();
-        // Release: pairs with the Acquire in `is_ended`.
-        shared.phase.store(ENDED, Ordering::Release);
+        shared.gate.end();
         for hub in shared.hubs() {
             hub.mailbox.rouse();
         }
@@ -115,8 +108,7 @@ impl Runtime {
             // A hub's thread that panics ends the process.
             let _ended = thread.join();
         }
-        // Release: as in `shut_down_shielded`.
-        self.shared.phase.store(ENDED, Ordering::Release);
+        self.shared.gate.end();
         for hub in self.shared.hubs() {
             hub.reactor.close();
             hub.mailbox.close(false);

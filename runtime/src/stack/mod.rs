@@ -105,7 +105,7 @@ impl Stack {
     }
 
     /// Where the stack begins to grow down.
-    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(crate) fn top(&self) -> *mut u64 {
         self.slot.top()

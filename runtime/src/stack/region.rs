@@ -220,7 +220,7 @@ impl Slot {
     }
 
     /// As [`Slot::base`], to write there.
-    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(super) fn top(&self) -> *mut u64 {
         self.region().start.with_addr(self.base()).as_ptr().cast()
