@@ -3,8 +3,8 @@
 //! A greenlet always switches to its hub, and the hub to a greenlet; what is to happen to the greenlet travels *by
 //! value* with the switch ([`After`]), because once it is done the greenlet's stack may already run elsewhere.
 //!
-//! Two forms, chosen when the crate is built. [`portable`] is corosensei's, for every platform it knows, and wherever
-//! `--cfg greenhub_portable_switch` asks for it. [`x86_64`] is our own, because corosensei resumes with a `call` and
+//! Two forms, chosen when the crate is built. `portable` is corosensei's, for every platform it knows, and wherever
+//! `--cfg greenhub_portable_switch` asks for it. `x86_64` is our own, because corosensei resumes with a `call` and
 //! suspends with a `ret`: the processor predicts a `ret` from the calls it has seen, so every frame between the user's
 //! code and the switch costs a misprediction. Two jumps leave that prediction alone: greenlets that suspend in the same
 //! function find each other's return addresses there.
