@@ -29,8 +29,8 @@ pub(crate) struct Bedroom {
 }
 
 /// How often to look again before going to sleep: pauses that double, then the rest of the time slice.
-const PAUSES: u32 = if cfg!(greenhub_loom) { 0 } else { 5 };
-const SLICES: u32 = if cfg!(greenhub_loom) { 0 } else { 3 };
+const PAUSES: u32 = 5;
+const SLICES: u32 = 3;
 
 impl ShortLock {
     super::const_fn! {
@@ -58,17 +58,8 @@ impl ShortLock {
     #[cold]
     fn acquire_slowly(&self, bedroom: &Bedroom) {
         loop {
-            for round in 0..PAUSES {
-                (0..1 << round).for_each(|_| spin_loop());
-                if self.try_acquire() {
-                    return;
-                }
-            }
-            for _ in 0..SLICES {
-                std::thread::yield_now();
-                if self.try_acquire() {
-                    return;
-                }
+            if self.acquire_soon() {
+                return;
             }
             let mut sleeping = bedroom.lock.lock();
             self.sleepers.store(true, Ordering::Relaxed);
@@ -80,6 +71,24 @@ impl ShortLock {
             }
             bedroom.woken.wait(&mut sleeping);
         }
+    }
+
+    /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
+    fn acquire_soon(&self) -> bool {
+        // A model goes through every sleep there is, and needs no while.
+        if cfg!(greenhub_loom) {
+            return false;
+        }
+        for round in 0..PAUSES {
+            (0..1 << round).for_each(|_| spin_loop());
+            if self.try_acquire() {
+                return true;
+            }
+        }
+        (0..SLICES).any(|_| {
+            std::thread::yield_now();
+            self.try_acquire()
+        })
     }
 
     /// Gives the lock back.
