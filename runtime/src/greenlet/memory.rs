@@ -89,14 +89,15 @@ fn fresh(layout: Layout) -> NonNull<u8> {
 /// could tell.
 #[inline(always)]
 pub(crate) fn prefetch(start: *const u8, lines: usize) {
-    #[cfg(target_arch = "x86_64")]
     for line in 0..lines.min(MOST_LINES) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch has no effect but on the cache, and faults nowhere.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line * LINE).cast()) };
+        let _at = start.wrapping_add(line * LINE);
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch has no effect but on the cache, and faults nowhere.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(_at.cast()) };
+        }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (start, lines);
 }
 
 impl Blocks {
