@@ -158,7 +158,8 @@ fn joiners_of_one_greenlet_wake_in_the_order_they_came() {
 fn sleepers_wake_in_the_order_of_their_deadlines() {
     inside_on(&ONE_HUB, || {
         let (log, say) = log();
-        let start = Instant::now();
+        // Far enough away for all of them to be asleep by then, on a loaded machine too.
+        let start = Instant::now() + Duration::from_millis(200);
         let sleepers: Vec<_> = [12, 4, 8, 2, 10, 6]
             .into_iter()
             .map(|delay| {

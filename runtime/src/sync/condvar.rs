@@ -293,13 +293,15 @@ mod tests {
             let shared = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
             let threads: Vec<_> = (0..4)
                 .map(|i| {
-                    let shared = Arc::clone(&shared);
+                    let (waits_on, shared) = (Arc::clone(&shared), Arc::clone(&shared));
                     let thread = thread::spawn(move || {
                         let mut order = shared.0.lock();
                         shared.1.wait(&mut order);
                         order.push(i);
                     });
-                    thread::sleep(Duration::from_millis(20));
+                    while waits_on.1.line.lock().list.len() <= i {
+                        thread::sleep(Duration::from_millis(1));
+                    }
                     thread
                 })
                 .collect();

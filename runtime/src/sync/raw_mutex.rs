@@ -123,6 +123,12 @@ impl RawMutex {
         if self.state.load(Ordering::Relaxed) & LOCKED == 0 { 0 } else { self.holder.load(Ordering::Relaxed) }
     }
 
+    /// How many wait for it.
+    #[cfg(all(test, not(greenhub_loom)))]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().list.len()
+    }
+
     /// [`RawMutex::holder`] of the lock at `object`.
     ///
     /// # Safety

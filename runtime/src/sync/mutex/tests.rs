@@ -133,13 +133,16 @@ fn fair_unlocks_serve_waiters_in_order() {
         let mut guard = mutex.lock();
         let mut threads = Vec::new();
         for i in 0..5 {
-            let mutex = Arc::clone(&mutex);
+            let locker = Arc::clone(&mutex);
             threads.push(thread::spawn(move || {
-                let mut guard = mutex.lock();
+                let mut guard = locker.lock();
                 guard.push(i);
                 MutexGuard::unlock_fair(guard);
             }));
-            thread::sleep(Duration::from_millis(20));
+            // SAFETY: nothing is locked or unlocked through it.
+            while unsafe { mutex.0.raw() }.waiting() <= i {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
         guard.push(100);
         MutexGuard::unlock_fair(guard);
