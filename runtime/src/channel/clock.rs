@@ -66,12 +66,12 @@ impl<T> Clock<T> {
 
     pub(super) fn is_due(&self) -> bool {
         let next = self.inner.lock().next;
-        next.is_some_and(|next| next <= Instant::now())
+        next.is_some_and(|next| next <= crate::facade::now())
     }
 
     pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
         loop {
-            let now = Instant::now();
+            let now = crate::facade::now();
             let mut inner = self.inner.lock();
             if let Some(due) = inner.take(now) {
                 drop(inner);

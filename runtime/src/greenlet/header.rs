@@ -25,7 +25,11 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+use crate::facade::Lifeline;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+
+#[cfg(all(test, greenhub_loom))]
+pub(crate) mod bare;
 
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
@@ -50,6 +54,7 @@ pub(crate) struct Header {
     pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
     extra: Option<Box<Extra>>,
+    pub(crate) alive: Lifeline,
 }
 
 /// How a greenlet may move.
@@ -193,6 +198,7 @@ impl Ref {
                     registry_slot: Cell::new(None),
                     waiting: WaitReport::default(),
                     extra: birth.extra,
+                    alive: Lifeline::new(),
                 },
                 result: UnsafeCell::new(None),
             },
@@ -220,7 +226,9 @@ impl Ref {
     pub(crate) unsafe fn share(header: NonNull<Header>) -> Ref {
         // SAFETY: the caller's promise.
         // Relaxed: a new reference is made from one that keeps the header alive.
-        let before = unsafe { header.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
+        let this = unsafe { header.as_ref() };
+        this.alive.in_use();
+        let before = this.refs.fetch_add(1, Ordering::Relaxed);
         assert!(before < isize::MAX as usize, "too many references to one greenlet");
         Ref(header)
     }
@@ -254,6 +262,7 @@ impl Clone for Ref {
 
 impl Drop for Ref {
     fn drop(&mut self) {
+        self.alive.in_use();
         // Who finds that its reference is the last need not count it down: nobody is left who could make another.
         // Acquire: pairs with the Release of those who gave theirs up.
         // Release: what this holder did to the header comes before it is freed; pairs with the fence below.
@@ -382,6 +391,8 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
+    // SAFETY: it is still there.
+    unsafe { header.as_ref() }.alive.end();
     // SAFETY: nobody refers to it any more.
     unsafe { header.cast::<Task<F, T>>().drop_in_place() };
     // SAFETY: taken with this layout in `create`.

@@ -6,7 +6,8 @@
 //! greenlets of different closures share blocks.
 
 use super::current;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use crate::facade::memory::{alloc, dealloc};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
@@ -16,7 +17,7 @@ const LARGEST: usize = 1024;
 const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
 /// How much one hub keeps at most: a burst of some ten thousand greenlets.
-const KEEP: usize = 8 << 20;
+const KEEP: usize = crate::facade::in_models(0, 8 << 20);
 /// How much it keeps while it is idle.
 const KEEP_IDLE: usize = 256 << 10;
 

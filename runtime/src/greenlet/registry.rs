@@ -13,7 +13,7 @@ use std::ptr::{self, NonNull};
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
-const CHUNK: usize = if cfg!(greenhub_loom) { 2 } else { 256 };
+const CHUNK: usize = crate::facade::in_models(2, 256);
 const READING: usize = 1;
 
 /// A greenlet's place in the registry.
@@ -40,15 +40,13 @@ unsafe impl Send for Shard {}
 unsafe impl Sync for Shard {}
 
 impl Shard {
-    crate::facade::const_fn! {
-        /// A shard that lists nobody.
-        pub(crate) fn new() -> Self {
-            Self {
-                chunks: Mutex::new(Vec::new()),
-                free: UnsafeCell::new(Vec::new()),
-                returned: Mutex::new(Vec::new()),
-                returned_count: AtomicUsize::new(0),
-            }
+    /// A shard that lists nobody.
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: Mutex::new(Vec::new()),
+            free: UnsafeCell::new(Vec::new()),
+            returned: Mutex::new(Vec::new()),
+            returned_count: AtomicUsize::new(0),
         }
     }
 

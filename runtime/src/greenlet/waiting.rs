@@ -56,6 +56,7 @@ impl WaitReport {
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
         self.holder.store(holder, Ordering::Relaxed);
         self.outside.store(reason.outside, Ordering::Relaxed);
+        crate::facade::note_wait(reason.what, reason.object);
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::Mutex as ShortMutex;
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
@@ -71,16 +71,14 @@ impl WaitTimeoutResult {
 }
 
 impl Condvar {
-    const_fn! {
-        /// A condition variable nobody waits on.
-        ///
-        /// ```
-        /// static CHANGED: greenhub::sync::Condvar = greenhub::sync::Condvar::new();
-        /// assert!(!CHANGED.notify_one());
-        /// ```
-        pub fn new() -> Condvar {
-            Condvar { line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// A condition variable nobody waits on.
+    ///
+    /// ```
+    /// static CHANGED: greenhub::sync::Condvar = greenhub::sync::Condvar::new();
+    /// assert!(!CHANGED.notify_one());
+    /// ```
+    pub const fn new() -> Condvar {
+        Condvar { line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Wakes the longest waiter. Returns whether there was one.

@@ -1,7 +1,7 @@
 //! [`Event`]: a flag to wait for.
 
-use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::const_atomic::{AtomicBool, Ordering};
+use crate::facade::Mutex as ShortMutex;
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -38,16 +38,14 @@ struct Line {
 }
 
 impl Event {
-    const_fn! {
-        /// An event that is not set.
-        ///
-        /// ```
-        /// static STOP: greenhub::sync::Event = greenhub::sync::Event::new();
-        /// assert!(!STOP.is_set());
-        /// ```
-        pub fn new() -> Event {
-            Event { set: AtomicBool::new(false), line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// An event that is not set.
+    ///
+    /// ```
+    /// static STOP: greenhub::sync::Event = greenhub::sync::Event::new();
+    /// assert!(!STOP.is_set());
+    /// ```
+    pub const fn new() -> Event {
+        Event { set: AtomicBool::new(false), line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Sets the flag and wakes all who wait.

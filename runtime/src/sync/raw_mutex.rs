@@ -20,8 +20,8 @@
 //! compare-exchange that still sees `LOCKED`; so the holder, whose unlock comes later, sees waiters and no `WOKEN`
 //! and wakes the next one.
 
-use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{Mutex, const_fn};
+use crate::facade::{self, Mutex};
+use crate::facade::const_atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
@@ -33,11 +33,8 @@ const STARVED: u8 = 8;
 
 /// How long a waiter may be overtaken before the lock is handed to it. A guess that others share; a lock held for
 /// about as long as this would speak for more.
-#[cfg(not(greenhub_loom))]
-const STARVATION: Duration = Duration::from_micros(500);
-/// Under loom every overtaken waiter starves at once, so that models reach the hand-over.
-#[cfg(greenhub_loom)]
-const STARVATION: Duration = Duration::ZERO;
+/// In models every overtaken waiter starves at once, so that they reach the hand-over.
+const STARVATION: Duration = facade::in_models(Duration::ZERO, Duration::from_micros(500));
 
 /// The lock of [`Mutex`](super::Mutex) as [`lock_api`] sees it: what its guards' type parameters name.
 ///
@@ -63,11 +60,9 @@ enum Handed {
 }
 
 impl RawMutex {
-    const_fn! {
-        /// A free lock.
-        pub(super) fn new() -> RawMutex {
-            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
-        }
+    /// A free lock.
+    pub(super) const fn new() -> RawMutex {
+        RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
     }
 
     /// Takes the lock if it is free, waiters or not.
@@ -105,6 +100,7 @@ impl RawMutex {
     fn note_holder(&self) {
         // Relaxed: read by the deadlock report, and by the holder itself, who sees its own store.
         self.holder.store(current_id().get(), Ordering::Relaxed);
+        facade::note("Mutex: has it", std::ptr::from_ref(self).cast());
     }
 
     /// Who holds the lock, as a number of [`current_id`]: 0 for nobody. A guard that was sent elsewhere still counts
@@ -146,7 +142,7 @@ impl RawMutex {
         loop {
             // Under the list's lock: enlist if the lock is held, else take it.
             let woken = side == Side::Front;
-            let starved = woken && overtaken_since.is_some_and(|since| since.elapsed() >= STARVATION);
+            let starved = woken && overtaken_since.is_some_and(|since| facade::now() - since >= STARVATION);
             if self.take_or_announce(woken, starved) {
                 drop(queue);
                 self.note_holder();
@@ -160,7 +156,7 @@ impl RawMutex {
                 Waited::Woken(Handed::Chance) => {
                     // A deadline or an interrupt that came meanwhile ends the next wait, not this chance.
                     side = Side::Front;
-                    overtaken_since.get_or_insert_with(Instant::now);
+                    overtaken_since.get_or_insert_with(facade::now);
                 }
                 Waited::Over { state, why, .. } => {
                     self.withdraw(&state);
@@ -266,11 +262,8 @@ impl RawMutex {
 // unwind; the guard state is empty, and a `RawMutex` may be moved or dropped while locked: with no waiters, as waiters
 // borrow it, its list is empty.
 unsafe impl lock_api::RawMutex for RawMutex {
-    #[cfg(not(greenhub_loom))]
     #[allow(clippy::declare_interior_mutable_const)]
     const INIT: Self = Self::new();
-    #[cfg(greenhub_loom)]
-    const INIT: Self = panic!("loom's atomics have no const constructor: use from_raw");
 
     type Guard = GuardSend;
 
@@ -288,6 +281,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self, _: GuardSend) {
+        facade::note("Mutex: gives it back", std::ptr::from_ref(self).cast());
         // Release: pairs with the Acquire of the next taker.
         if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.unlock_slowly(false);

@@ -9,8 +9,8 @@ mod permit;
 
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::const_atomic::{AtomicUsize, Ordering};
+use crate::facade::Mutex as ShortMutex;
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -61,21 +61,19 @@ impl Semaphore {
     /// ```
     pub const MAX_PERMITS: usize = usize::MAX >> 2;
 
-    const_fn! {
-        /// A semaphore with `permits` free permits.
-        ///
-        /// ```
-        /// static LIMIT: greenhub::sync::Semaphore = greenhub::sync::Semaphore::new(10);
-        /// assert_eq!(LIMIT.available_permits(), 10);
-        /// ```
-        ///
-        /// # Panics
-        ///
-        /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
-        pub fn new(permits: usize) -> Semaphore {
-            assert!(permits <= Semaphore::MAX_PERMITS, "more permits than a semaphore can hold");
-            Semaphore { state: AtomicUsize::new(permits * ONE), line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// A semaphore with `permits` free permits.
+    ///
+    /// ```
+    /// static LIMIT: greenhub::sync::Semaphore = greenhub::sync::Semaphore::new(10);
+    /// assert_eq!(LIMIT.available_permits(), 10);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    pub const fn new(permits: usize) -> Semaphore {
+        assert!(permits <= Semaphore::MAX_PERMITS, "more permits than a semaphore can hold");
+        Semaphore { state: AtomicUsize::new(permits * ONE), line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Acquires one permit, waiting for it as long as it takes.

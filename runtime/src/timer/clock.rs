@@ -1,5 +1,6 @@
 //! The runtime's clock: nanoseconds since the process first asked.
 
+use crate::facade;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ fn base() -> Instant {
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {
-    nanos(Instant::now())
+    nanos(facade::now())
 }
 
 /// `at` on this clock; times too far to count become [`NEVER`].
@@ -24,7 +25,7 @@ pub(crate) fn nanos(at: Instant) -> u64 {
 
 /// The instant `after` from now, or `None` if it is too far to be told: it never comes.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    Instant::now().checked_add(after)
+    facade::now().checked_add(after)
 }
 
 /// The instant of a time on this clock; none for [`NEVER`].

@@ -346,18 +346,14 @@ struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        // A failed model is torn down by unwinding its threads wherever they stand.
-        #[cfg(not(greenhub_loom))]
-        {
-            eprintln!("greenhub: a wait was left by unwinding while others could still see it");
-            std::process::abort();
-        }
+        eprintln!("greenhub: a wait was left by unwinding while others could still see it");
+        std::process::abort();
     }
 }
 
 /// The instant `timeout` from now; none if that is beyond the clock's range, which is never.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    crate::facade::now().checked_add(timeout)
 }
 
 #[cfg(all(test, not(greenhub_loom)))]

@@ -1,0 +1,69 @@
+//! The façade of a model: loom.
+//!
+//! What is made in the course of a model is loom's own. What has a `const` constructor (locks, condition variables,
+//! [`const_atomic`]) keeps no loom object, since it may be a `static` that outlives many executions: it looks its object
+//! up at first use in each [execution].
+
+mod cells;
+pub(crate) mod const_atomic;
+pub(crate) mod execution;
+mod locks;
+
+pub use cells::Cell;
+pub(crate) use const_atomic as user_atomic;
+pub(crate) use cells::{Lifeline, SeatPointer, Watch};
+pub(crate) use locks::{Condvar, ConstGate, Mutex, MutexGuard};
+pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use loom::sync::Arc;
+pub(crate) use loom::thread;
+pub(crate) use loom::thread::yield_now as spin_loop;
+pub(crate) use loom::thread_local;
+
+use std::time::Instant;
+
+/// Atomics and the explicit fence. loom ignores the strength of a `SeqCst` access but models the fence, so
+/// protocols that need a total order use `fence(SeqCst)` (invariant 7).
+pub(crate) mod atomic {
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// Memory for headers. What is given back stays until the execution has ended, so that a use of it is found by its
+/// [`Lifeline`] and does no harm.
+pub(crate) mod memory {
+    pub(crate) use super::execution::quarantine as dealloc;
+    pub(crate) use std::alloc::alloc;
+}
+
+/// The time. In a greenlet of a model it passes only where the greenlet's own timer fires; elsewhere, in the models of
+/// single protocols, every deadline has passed.
+pub(crate) fn now() -> Instant {
+    crate::model::seat::now().unwrap_or_else(Instant::now)
+}
+
+/// A constant that models need smaller, so that they reach what lies beyond it.
+pub(crate) const fn in_models<T: Copy>(modelled: T, _ordinary: T) -> T {
+    modelled
+}
+
+/// Notes a step of the running greenlet, for the report.
+pub(crate) fn note(what: &'static str, object: *const ()) {
+    crate::model::trace::note(what, object, None);
+}
+
+/// Notes what the running greenlet is about to wait for.
+pub(crate) fn note_wait(what: &'static str, object: usize) {
+    if let Some((_, seat)) = crate::model::seat::current() {
+        seat.next_wait.set((what, object));
+    }
+}
+
+/// Declares a thread-local pointer, `None` at first, with `get` and `set`.
+macro_rules! thread_pointer {
+    ($(#[$meta:meta])* static $name:ident: $target:ty) => {
+        $(#[$meta])*
+        static $name: $crate::facade::SeatPointer<$target> = $crate::facade::SeatPointer::new();
+    };
+}
+pub(crate) use thread_pointer;
