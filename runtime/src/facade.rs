@@ -16,10 +16,10 @@ mod modelled;
 mod ordinary;
 
 #[cfg(greenhub_loom)]
-pub(crate) use modelled::*;
-#[cfg(greenhub_loom)]
 pub use modelled::Cell;
-#[cfg(not(greenhub_loom))]
-pub(crate) use ordinary::*;
+#[cfg(greenhub_loom)]
+pub(crate) use modelled::*;
 #[cfg(not(greenhub_loom))]
 pub use ordinary::Cell;
+#[cfg(not(greenhub_loom))]
+pub(crate) use ordinary::*;

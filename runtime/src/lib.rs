@@ -90,8 +90,8 @@ mod hub {
 mod runtime {
     #[path = "../model/runtime.rs"]
     mod modelled;
-    pub(crate) use modelled::{Shared, default_runtime, try_default_runtime};
     pub use modelled::run;
+    pub(crate) use modelled::{Shared, default_runtime, try_default_runtime};
 }
 
 /// In a model greenlets have their stacks from their seats; a builder may still ask for a size.
@@ -126,3 +126,7 @@ pub use crate::model::model;
 pub use crate::runtime::run;
 pub use crate::time::{sleep, sleep_until};
 pub use std::thread::available_parallelism;
+
+/// For code that is compiled inside the crate and outside of it.
+#[cfg(all(test, greenhub_loom))]
+extern crate self as greenhub;

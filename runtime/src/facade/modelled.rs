@@ -4,36 +4,33 @@
 //! [`const_atomic`]) keeps no loom object, since it may be a `static` that outlives many executions: it looks its object
 //! up at first use in each [execution].
 
+pub(crate) mod atomic;
 mod cells;
 pub(crate) mod const_atomic;
 pub(crate) mod execution;
 mod locks;
 
 pub use cells::Cell;
-pub(crate) use const_atomic as user_atomic;
+pub(crate) use cells::Watched as UnsafeCell;
 pub(crate) use cells::{Lifeline, SeatPointer, Watch};
+pub(crate) use const_atomic as user_atomic;
 pub(crate) use locks::{Condvar, ConstGate, Mutex, MutexGuard};
-pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::Arc;
 pub(crate) use loom::thread;
-pub(crate) use loom::thread::yield_now as spin_loop;
 pub(crate) use loom::thread_local;
 
 use std::time::Instant;
-
-/// Atomics and the explicit fence. loom ignores the strength of a `SeqCst` access but models the fence, so
-/// protocols that need a total order use `fence(SeqCst)` (invariant 7).
-pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
-}
 
 /// Memory for headers. What is given back stays until the execution has ended, so that a use of it is found by its
 /// [`Lifeline`] and does no harm.
 pub(crate) mod memory {
     pub(crate) use super::execution::quarantine as dealloc;
     pub(crate) use std::alloc::alloc;
+}
+
+/// Lets others go on.
+pub(crate) fn spin_loop() {
+    crate::model::check::step(loom::thread::yield_now);
 }
 
 /// The time. In a greenlet of a model it passes only where the greenlet's own timer fires; elsewhere, in the models of

@@ -5,9 +5,9 @@
 //! value and not a reference into the thread-local, and what it returns must not be used across a switch.
 
 use super::header::Header;
+use crate::facade::{Arc, thread_local, thread_pointer};
 use crate::hub::Hub;
 use crate::wait::thread::ThreadSelf;
-use crate::facade::{Arc, thread_local, thread_pointer};
 use std::cell::Cell;
 use std::ptr::NonNull;
 

@@ -16,6 +16,8 @@ use super::state::State;
 use super::switch::Context;
 use super::timeout::Masks;
 use super::waiting::WaitReport;
+use crate::facade::Lifeline;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
@@ -25,8 +27,6 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use crate::facade::Lifeline;
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 #[cfg(all(test, greenhub_loom))]
 pub(crate) mod bare;

@@ -20,7 +20,6 @@ pub(crate) mod registry;
 pub(crate) mod scope;
 pub(crate) mod spawn;
 pub(crate) mod state;
-#[cfg_attr(greenhub_loom, path = "../model/switch.rs")]
 pub(crate) mod switch;
 pub(crate) mod timeout;
 pub(crate) mod unwind;

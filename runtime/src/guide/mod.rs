@@ -4,6 +4,7 @@
 //! 2. [`cancellation`]: kill, timeout, shield, panics, and what happens while something unwinds.
 //! 3. [`surroundings`]: plain OS threads, async code, printing, `panic = "abort"`, fork, crashes.
 //! 4. [`operating`]: reading reports, metrics and dumps; limits and how to raise them.
+//! 5. [`checking`]: your own greenlet code in every interleaving.
 
 #[doc = include_str!("modes.md")]
 pub mod modes {}
@@ -16,3 +17,6 @@ pub mod surroundings {}
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
+
+#[doc = include_str!("checking.md")]
+pub mod checking {}

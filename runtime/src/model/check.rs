@@ -7,7 +7,7 @@
 use super::{seat, trace};
 use crate::facade::execution::{self, FIRST_SUPPLY, Short};
 use std::cell::{Cell, RefCell};
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once, mpsc};
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ enum Message {
 thread_local! {
     /// Set on the OS thread of a check.
     static WAITING: RefCell<Option<mpsc::Sender<Message>>> = const { RefCell::new(None) };
+    /// What a panic that ends the check had to say.
+    static FOUND: RefCell<Option<String>> = const { RefCell::new(None) };
     static EXECUTION: Cell<usize> = const { Cell::new(0) };
     static BOUND: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -61,14 +63,19 @@ pub(crate) fn run(bound: Option<usize>, body: Arc<dyn Fn() + Send + Sync>) -> Re
             WAITING.set(Some(sender.clone()));
             BOUND.set(bound);
             let seats = seat::Table::set();
-            builder.check(move || {
-                EXECUTION.set(counted.fetch_add(1, Ordering::Relaxed) + 1);
-                trace::clear();
-                seat::clear();
-                execution::begin(&supply);
-                body();
-                execution::end();
-            });
+            let checked = catch_unwind(AssertUnwindSafe(|| {
+                builder.check(move || {
+                    EXECUTION.set(counted.fetch_add(1, Ordering::Relaxed) + 1);
+                    trace::clear();
+                    seat::clear();
+                    execution::begin(&supply);
+                    body();
+                    execution::end();
+                })
+            }));
+            // A thread of loom's that ends has none of our frames to stop it in.
+            stop_if_found();
+            checked.unwrap_or_else(|payload| resume_unwind(payload));
             execution::leave();
             drop(seats);
             // Nobody but whoever waits could have gone.
@@ -93,13 +100,38 @@ pub(crate) fn run(bound: Option<usize>, body: Arc<dyn Fn() + Send + Sync>) -> Re
 
 /// Ends this check with a report, and this thread's part in the program.
 pub(crate) fn fail(headline: &str) -> ! {
+    stop(Message::Failed(compose(headline)))
+}
+
+fn compose(headline: &str) -> String {
     let mut report = format!("{headline}\n(interleaving {}", EXECUTION.get());
     if let Some(bound) = BOUND.get() {
         report.push_str(&format!(", at most {bound} preemptions"));
     }
     report.push_str(")\n");
     trace::report(&mut report);
-    stop(Message::Failed(report))
+    report
+}
+
+/// Takes a step of loom's. Should it end the check, then here: nothing above is unwound.
+pub(crate) fn step<R>(step: impl FnOnce() -> R) -> R {
+    stop_if_found();
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(value) => value,
+        Err(payload) => {
+            stop_if_found();
+            resume_unwind(payload)
+        }
+    }
+}
+
+/// The hook itself must not stop: std holds a lock while it runs.
+fn stop_if_found() {
+    if FOUND.with_borrow(Option::is_some)
+        && let Some(report) = FOUND.take()
+    {
+        stop(Message::Failed(report));
+    }
 }
 
 /// The supply of loom objects ran short: the check begins again with a larger one.
@@ -126,27 +158,39 @@ fn is_check() -> bool {
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        // Panics of models are part of the schedule; a report has the one that matters.
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !is_check() {
+                before(info);
+            }
+        }));
         crate::greenlet::unwind::install_hook();
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if is_check() {
-                judge(info);
+            if !is_check() || judge(info) {
+                before(info);
             }
-            before(info);
         }));
     });
 }
 
-fn judge(info: &PanicHookInfo<'_>) {
+/// Whether the panic goes its ordinary way.
+fn judge(info: &PanicHookInfo<'_>) -> bool {
     let message = info.payload_as_str().unwrap_or("a payload that is no string");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    if info.location().is_some_and(|place| is_looms(place.file())) {
-        fail(&translate(message));
+    let headline = if info.location().is_some_and(|place| is_looms(place.file())) {
+        translate(message)
+    } else if seat::current().is_some() {
+        trace::tell(format!("panics at {place}: {message}"));
+        return true;
+    } else {
+        format!("panicked at {place}: {message}")
+    };
+    if FOUND.with_borrow(Option::is_none) {
+        FOUND.set(Some(compose(&headline)));
     }
-    match seat::current() {
-        None => fail(&format!("panicked at {place}: {message}")),
-        Some(_) => trace::tell(format!("panics at {place}: {message}")),
-    }
+    false
 }
 
 /// Whether a source file is loom's.
@@ -160,7 +204,8 @@ fn translate(message: &str) -> String {
     if message.contains("deadlock;") {
         let root_has_ended = seat::taken().first().is_some_and(|root| root.doing.get() == seat::Doing::Ended);
         return if root_has_ended {
-            "leaked greenlet: the root has returned, and a greenlet waits that nobody will ever wake".to_owned()
+            "leaked greenlet: the root has returned, and a greenlet waits that nobody will ever wake"
+                .to_owned()
         } else {
             "deadlock: every greenlet that has not ended waits, and nobody is left to wake one".to_owned()
         };

@@ -6,12 +6,13 @@ use crate::facade::execution;
 use crate::greenlet::header::{Header, Kind, Ref};
 use crate::greenlet::join::{hand_back, wake_joiners};
 use crate::greenlet::memory::Blocks;
-use crate::greenlet::switch::Suspender;
+use crate::greenlet::switch::Context;
 use crate::greenlet::{current, finish};
 use crate::hub::mailbox::{MAILBOXES, Mailbox};
 use crate::hub::queue::Entry;
+use crate::model::check::{self, step};
 use crate::model::seat::{self, Doing};
-use crate::model::{check, trace};
+use crate::model::trace;
 use crate::timer::{Fired, Timers, clock};
 use loom::thread::JoinHandle;
 use std::any::Any;
@@ -155,7 +156,11 @@ impl Hub {
     /// Fires this greenlet's timer. Whether it was parked, and is ours to run now.
     fn fire(&self, deadline: u64) -> bool {
         let mut mine = false;
-        while self.timers.fire(deadline + LATE, true, |fired| mine |= matches!(fired, Fired::Wake(_) | Fired::Start(_))) {}
+        while self
+            .timers
+            .fire(deadline + LATE, true, |fired| mine |= matches!(fired, Fired::Wake(_) | Fired::Start(_)))
+        {
+        }
         mine
     }
 
@@ -187,10 +192,10 @@ fn chance() {
     if had < CHANCES {
         // loom lets a wait end for no reason, once, after a yield.
         let choice = loom::sync::Notify::new();
-        choice.notify();
-        choice.wait();
+        step(|| choice.notify());
+        step(|| choice.wait());
     } else {
-        loom::thread::yield_now();
+        step(loom::thread::yield_now);
     }
 }
 
@@ -242,8 +247,10 @@ fn run_to_the_end(hub: &'static Hub, header: &Ref) {
     seat.doing.set(Doing::Running);
     hub.current.set(Some(header.as_ptr()));
     trace::tell("starts".to_owned());
-    // SAFETY: claimed by us, on its own stack.
-    unsafe { finish::main(header.as_ptr(), Suspender::new()) };
+    // SAFETY: claimed by us, so ours.
+    unsafe { *header.fiber.context.get() = Some(Context) };
+    // SAFETY: as above, and this is its own stack.
+    unsafe { finish::main(header.as_ptr()) };
     trace::tell("ends".to_owned());
     hub.current.set(None);
     seat.doing.set(Doing::Ended);
@@ -260,7 +267,7 @@ pub(crate) fn run_root(make: impl FnOnce(&'static Mailbox) -> Ref) -> Ref {
         run_to_the_end(hub, &root);
         root.alarm.remove();
         while let Some(thread) = STARTED.with_borrow_mut(Vec::pop) {
-            thread.join().expect("no panic passes a greenlet's base");
+            step(|| thread.join()).expect("no panic passes a greenlet's base");
         }
     });
     root

@@ -12,6 +12,8 @@ mod explore;
 pub(crate) mod seat;
 pub(crate) mod trace;
 mod user;
+#[cfg(test)]
+mod user_models;
 
 #[cfg(test)]
 pub(crate) use explore::{explore, explore_within};

@@ -52,6 +52,15 @@ pub(crate) fn note(what: &'static str, object: *const (), place: Option<&'static
     });
 }
 
+/// Notes that the running greenlet waits.
+pub(crate) fn note_wait(what: &'static str, object: usize) {
+    let Some((seat, _)) = seat::current() else { return };
+    TRACE.with_borrow_mut(|trace| {
+        trace.see(object, what);
+        trace.steps.push(Step { seat, what: format!("waits in {what}"), object, place: None });
+    });
+}
+
 /// Notes a step of the running greenlet that is about no object.
 pub(crate) fn tell(what: String) {
     let Some((seat, _)) = seat::current() else { return };
@@ -80,6 +89,7 @@ impl Trace {
             let kind = what.split(':').next().unwrap_or(what);
             let kind = match kind {
                 "Sender" | "Receiver" => "channel",
+                "JoinHandle" => "join",
                 "writes a cell" | "reads a cell" => "cell",
                 other => other,
             };
@@ -122,20 +132,28 @@ pub(crate) fn report(text: &mut String) {
             let _ = writeln!(text, "  {name} {doing}");
         }
         text.push_str("schedule:\n");
-        let left_out = trace.steps.len().saturating_sub(SHOWN);
+        let mut lines: Vec<(String, usize)> = Vec::new();
+        let width = (0..seats.len()).map(|seat| short(seat).len()).max().unwrap_or(0);
+        for step in &trace.steps {
+            let mut line = format!("{:width$}  {}", short(step.seat), step.what);
+            if let Some(label) = trace.label(step.object) {
+                let _ = write!(line, " ({label})");
+            }
+            if let Some(place) = step.place {
+                let _ = write!(line, " at {}:{}", place.file(), place.line());
+            }
+            match lines.last_mut() {
+                Some((last, times)) if *last == line => *times += 1,
+                _ => lines.push((line, 1)),
+            }
+        }
+        let left_out = lines.len().saturating_sub(SHOWN);
         if left_out > 0 {
             let _ = writeln!(text, "  ({left_out} earlier steps left out)");
         }
-        let width = (0..seats.len()).map(|seat| short(seat).len()).max().unwrap_or(0);
-        for (number, step) in trace.steps.iter().enumerate().skip(left_out) {
-            let _ = write!(text, "  {:>3}  {:width$}  {}", number + 1, short(step.seat), step.what);
-            if let Some(label) = trace.label(step.object) {
-                let _ = write!(text, " ({label})");
-            }
-            if let Some(place) = step.place {
-                let _ = write!(text, " at {}:{}", place.file(), place.line());
-            }
-            text.push('\n');
+        for (number, (line, times)) in lines.iter().enumerate().skip(left_out) {
+            let _ = write!(text, "  {:>3}  {line}", number + 1);
+            let _ = if *times > 1 { writeln!(text, ", {times} times") } else { writeln!(text) };
         }
     });
 }

@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::Mutex as ShortMutex;
+use crate::facade::{Mutex as ShortMutex, note};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
@@ -87,6 +87,7 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
+        note("Condvar::notify_one", std::ptr::from_ref(self).cast());
         let woken = self.line.lock().list.wake_next(&mut ());
         match woken {
             Some(wakeup) => {
@@ -103,6 +104,7 @@ impl Condvar {
     /// assert_eq!(greenhub::sync::Condvar::new().notify_all(), 0);
     /// ```
     pub fn notify_all(&self) -> usize {
+        note("Condvar::notify_all", std::ptr::from_ref(self).cast());
         let mut batch = Batch::new();
         self.line.lock().list.wake_all(&mut batch);
         batch.deliver()

@@ -1,7 +1,7 @@
 //! [`Event`]: a flag to wait for.
 
 use crate::facade::const_atomic::{AtomicBool, Ordering};
-use crate::facade::Mutex as ShortMutex;
+use crate::facade::{Mutex as ShortMutex, note};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -56,6 +56,7 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn set(&self) {
+        note("Event::set", std::ptr::from_ref(self).cast());
         let mut batch = Batch::new();
         let mut line = self.line.lock();
         // Release: what was done before is visible to whoever sees the flag; pairs with the Acquire in `is_set`.

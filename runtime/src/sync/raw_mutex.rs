@@ -20,8 +20,8 @@
 //! compare-exchange that still sees `LOCKED`; so the holder, whose unlock comes later, sees waiters and no `WOKEN`
 //! and wakes the next one.
 
-use crate::facade::{self, Mutex};
 use crate::facade::const_atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::facade::{self, Mutex};
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
@@ -62,7 +62,11 @@ enum Handed {
 impl RawMutex {
     /// A free lock.
     pub(super) const fn new() -> RawMutex {
-        RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
+        RawMutex {
+            state: AtomicU8::new(0),
+            holder: AtomicU64::new(0),
+            queue: Mutex::new(Queue { list: List::new() }),
+        }
     }
 
     /// Takes the lock if it is free, waiters or not.

@@ -11,8 +11,8 @@
 //! happens under the list's lock; a waiter is given the lock in the word first and then woken, and if it had stopped
 //! waiting the word is put back.
 
-use crate::facade::const_atomic::{AtomicUsize, Ordering};
 use crate::facade::Mutex as ShortMutex;
+use crate::facade::const_atomic::{AtomicUsize, Ordering};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;

@@ -10,7 +10,7 @@ mod permit;
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::facade::const_atomic::{AtomicUsize, Ordering};
-use crate::facade::Mutex as ShortMutex;
+use crate::facade::{Mutex as ShortMutex, note};
 use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -73,7 +73,10 @@ impl Semaphore {
     /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     pub const fn new(permits: usize) -> Semaphore {
         assert!(permits <= Semaphore::MAX_PERMITS, "more permits than a semaphore can hold");
-        Semaphore { state: AtomicUsize::new(permits * ONE), line: ShortMutex::new(Line { list: List::new() }) }
+        Semaphore {
+            state: AtomicUsize::new(permits * ONE),
+            line: ShortMutex::new(Line { list: List::new() }),
+        }
     }
 
     /// Acquires one permit, waiting for it as long as it takes.
@@ -264,6 +267,7 @@ impl Semaphore {
     #[inline]
     fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
         assert!(count <= Self::MAX_PERMITS, "more permits than a semaphore can hold");
+        note(what, std::ptr::from_ref(self).cast());
         self.take(count) || self.acquire_slowly(count, deadline, what)
     }
 

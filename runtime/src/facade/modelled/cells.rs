@@ -1,6 +1,7 @@
 //! What watches plain memory under loom.
 
 use super::execution::Slot;
+use crate::model::check::step;
 use crate::model::seat;
 use loom::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -21,13 +22,20 @@ impl Watch {
     #[track_caller]
     pub(crate) fn read<R>(&self, f: impl FnOnce() -> R) -> R {
         crate::model::trace::note_of_user("reads a cell", std::ptr::from_ref(self).cast());
-        self.cell().with(|_| f())
+        step(|| self.cell().with(|_| ()));
+        let result = f();
+        // The end of the access is another look: nobody else may have come in between.
+        step(|| self.cell().with(|_| ()));
+        result
     }
 
     #[track_caller]
     pub(crate) fn write<R>(&self, f: impl FnOnce() -> R) -> R {
         crate::model::trace::note_of_user("writes a cell", std::ptr::from_ref(self).cast());
-        self.cell().with_mut(|_| f())
+        step(|| self.cell().with_mut(|_| ()));
+        let result = f();
+        step(|| self.cell().with_mut(|_| ()));
+        result
     }
 }
 
@@ -43,6 +51,28 @@ impl std::fmt::Debug for Watch {
     }
 }
 
+/// loom's cell.
+#[derive(Debug)]
+pub(crate) struct Watched<T>(UnsafeCell<T>);
+
+impl<T> Watched<T> {
+    #[track_caller]
+    pub(crate) fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+    #[track_caller]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        step(|| self.0.with(f))
+    }
+    #[track_caller]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        step(|| self.0.with_mut(f))
+    }
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
+
 /// Tells whether what it is part of is used only while it is alive: each use reads a cell that the end writes, so that
 /// loom sees a use that is not ordered before the end.
 pub(crate) struct Lifeline(UnsafeCell<bool>);
@@ -55,13 +85,13 @@ impl Lifeline {
     /// A use by somebody who believes that it is alive.
     pub(crate) fn in_use(&self) {
         // SAFETY: loom checks what this asserts.
-        self.0.with(|alive| assert!(unsafe { *alive }, "a header was used after its end"));
+        step(|| self.0.with(|alive| assert!(unsafe { *alive }, "a header was used after its end")));
     }
 
     /// The end.
     pub(crate) fn end(&self) {
         // SAFETY: as above.
-        self.0.with_mut(|alive| unsafe { *alive = false });
+        step(|| self.0.with_mut(|alive| unsafe { *alive = false }));
     }
 }
 

@@ -4,9 +4,10 @@
 //! loom sees is `value - first`, which additions and exchanges do not mind.
 
 use super::execution::Slot;
+use crate::model::check::step;
 use crate::model::trace::note_of_user;
 use loom::sync::atomic as l;
-pub use loom::sync::atomic::{Ordering, fence};
+pub use loom::sync::atomic::Ordering;
 use std::fmt;
 
 macro_rules! integers {
@@ -31,17 +32,17 @@ macro_rules! integers {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::load"), self.address());
-                self.raw().load(order).wrapping_add(self.first)
+                step(|| self.raw().load(order)).wrapping_add(self.first)
             }
             #[track_caller]
             pub fn store(&self, value: $int, order: Ordering) {
                 note_of_user(concat!(stringify!($name), "::store"), self.address());
-                self.raw().store(value.wrapping_sub(self.first), order);
+                step(|| self.raw().store(value.wrapping_sub(self.first), order));
             }
             #[track_caller]
             pub fn swap(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::swap"), self.address());
-                self.raw().swap(value.wrapping_sub(self.first), order).wrapping_add(self.first)
+                step(|| self.raw().swap(value.wrapping_sub(self.first), order)).wrapping_add(self.first)
             }
             #[track_caller]
             pub fn compare_exchange(
@@ -53,7 +54,7 @@ macro_rules! integers {
             ) -> Result<$int, $int> {
                 note_of_user(concat!(stringify!($name), "::compare_exchange"), self.address());
                 let (current, new) = (current.wrapping_sub(self.first), new.wrapping_sub(self.first));
-                let result = self.raw().compare_exchange(current, new, success, failure);
+                let result = step(|| self.raw().compare_exchange(current, new, success, failure));
                 result.map(|value| value.wrapping_add(self.first)).map_err(|value| value.wrapping_add(self.first))
             }
             #[track_caller]
@@ -69,19 +70,19 @@ macro_rules! integers {
             #[track_caller]
             pub fn fetch_add(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::fetch_add"), self.address());
-                self.raw().fetch_add(value, order).wrapping_add(self.first)
+                step(|| self.raw().fetch_add(value, order)).wrapping_add(self.first)
             }
             #[track_caller]
             pub fn fetch_sub(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::fetch_sub"), self.address());
-                self.raw().fetch_sub(value, order).wrapping_add(self.first)
+                step(|| self.raw().fetch_sub(value, order)).wrapping_add(self.first)
             }
             #[track_caller]
             fn replace(&self, order: Ordering, with: impl Fn($int) -> $int) -> $int {
-                let mut now = self.raw().load(Ordering::Relaxed);
+                let mut now = step(|| self.raw().load(Ordering::Relaxed));
                 loop {
                     let next = with(now.wrapping_add(self.first)).wrapping_sub(self.first);
-                    match self.raw().compare_exchange(now, next, order, Ordering::Relaxed) {
+                    match step(|| self.raw().compare_exchange(now, next, order, Ordering::Relaxed)) {
                         Ok(before) => return before.wrapping_add(self.first),
                         Err(seen) => now = seen,
                     }
@@ -90,17 +91,17 @@ macro_rules! integers {
             #[track_caller]
             pub fn fetch_and(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::fetch_and"), self.address());
-                if self.first == 0 { self.raw().fetch_and(value, order) } else { self.replace(order, |now| now & value) }
+                if self.first == 0 { step(|| self.raw().fetch_and(value, order)) } else { self.replace(order, |now| now & value) }
             }
             #[track_caller]
             pub fn fetch_or(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::fetch_or"), self.address());
-                if self.first == 0 { self.raw().fetch_or(value, order) } else { self.replace(order, |now| now | value) }
+                if self.first == 0 { step(|| self.raw().fetch_or(value, order)) } else { self.replace(order, |now| now | value) }
             }
             #[track_caller]
             pub fn fetch_xor(&self, value: $int, order: Ordering) -> $int {
                 note_of_user(concat!(stringify!($name), "::fetch_xor"), self.address());
-                if self.first == 0 { self.raw().fetch_xor(value, order) } else { self.replace(order, |now| now ^ value) }
+                if self.first == 0 { step(|| self.raw().fetch_xor(value, order)) } else { self.replace(order, |now| now ^ value) }
             }
             #[track_caller]
             pub fn fetch_max(&self, value: $int, order: Ordering) -> $int {
@@ -183,17 +184,17 @@ impl AtomicBool {
     #[track_caller]
     pub fn load(&self, order: Ordering) -> bool {
         note_of_user("AtomicBool::load", self.address());
-        self.raw().load(order) ^ self.first
+        step(|| self.raw().load(order)) ^ self.first
     }
     #[track_caller]
     pub fn store(&self, value: bool, order: Ordering) {
         note_of_user("AtomicBool::store", self.address());
-        self.raw().store(value ^ self.first, order);
+        step(|| self.raw().store(value ^ self.first, order));
     }
     #[track_caller]
     pub fn swap(&self, value: bool, order: Ordering) -> bool {
         note_of_user("AtomicBool::swap", self.address());
-        self.raw().swap(value ^ self.first, order) ^ self.first
+        step(|| self.raw().swap(value ^ self.first, order)) ^ self.first
     }
     #[track_caller]
     pub fn compare_exchange(
@@ -204,7 +205,8 @@ impl AtomicBool {
         failure: Ordering,
     ) -> Result<bool, bool> {
         note_of_user("AtomicBool::compare_exchange", self.address());
-        let result = self.raw().compare_exchange(current ^ self.first, new ^ self.first, success, failure);
+        let result =
+            step(|| self.raw().compare_exchange(current ^ self.first, new ^ self.first, success, failure));
         result.map(|value| value ^ self.first).map_err(|value| value ^ self.first)
     }
     #[track_caller]
@@ -308,17 +310,17 @@ impl<T> AtomicPtr<T> {
     #[track_caller]
     pub fn load(&self, order: Ordering) -> *mut T {
         note_of_user("AtomicPtr::load", self.address());
-        self.outside(self.raw().load(order))
+        self.outside(step(|| self.raw().load(order)))
     }
     #[track_caller]
     pub fn store(&self, value: *mut T, order: Ordering) {
         note_of_user("AtomicPtr::store", self.address());
-        self.raw().store(self.inside(value), order);
+        step(|| self.raw().store(self.inside(value), order));
     }
     #[track_caller]
     pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
         note_of_user("AtomicPtr::swap", self.address());
-        self.outside(self.raw().swap(self.inside(value), order))
+        self.outside(step(|| self.raw().swap(self.inside(value), order)))
     }
     #[track_caller]
     pub fn compare_exchange(
@@ -329,7 +331,8 @@ impl<T> AtomicPtr<T> {
         failure: Ordering,
     ) -> Result<*mut T, *mut T> {
         note_of_user("AtomicPtr::compare_exchange", self.address());
-        let result = self.raw().compare_exchange(self.inside(current), self.inside(new), success, failure);
+        let result =
+            step(|| self.raw().compare_exchange(self.inside(current), self.inside(new), success, failure));
         result.map(|value| self.outside(value)).map_err(|value| self.outside(value))
     }
     #[track_caller]
@@ -354,4 +357,10 @@ impl<T> fmt::Debug for AtomicPtr<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AtomicPtr")
     }
+}
+
+/// As std's.
+#[track_caller]
+pub fn fence(order: Ordering) {
+    step(|| l::fence(order));
 }

@@ -106,7 +106,8 @@ pub(crate) fn begin(supply: &Supply) {
 pub(crate) fn end() {
     // Gates are channels of loom's, which must be empty when loom looks for leaks; dropping one empties it. Not under the
     // borrow: it is a step of the model.
-    let gates = CURRENT.with_borrow_mut(|current| current.as_mut().map(|execution| std::mem::take(&mut execution.gates)));
+    let gates = CURRENT
+        .with_borrow_mut(|current| current.as_mut().map(|execution| std::mem::take(&mut execution.gates)));
     drop(gates);
 }
 

@@ -5,6 +5,7 @@
 
 use super::const_atomic::{AtomicU8, Ordering};
 use super::execution::Slot;
+use crate::model::check::step;
 use loom::sync::mpsc::{Receiver, Sender, channel};
 use std::cell::{RefCell, UnsafeCell};
 use std::collections::VecDeque;
@@ -34,18 +35,18 @@ pub(crate) struct Gate {
 impl Gate {
     /// A closed gate.
     pub(crate) fn new() -> Self {
-        let (open, pass) = channel();
+        let (open, pass) = step(channel);
         Self { open, pass }
     }
 
     /// Lets one through.
     pub(crate) fn open(&self) {
-        self.open.send(()).expect("the other end is in the same gate");
+        step(|| self.open.send(())).expect("the other end is in the same gate");
     }
 
     /// Waits to be let through.
     pub(crate) fn pass(&self) {
-        self.pass.recv().expect("the other end is in the same gate");
+        step(|| self.pass.recv()).expect("the other end is in the same gate");
     }
 }
 
@@ -155,10 +156,14 @@ impl Condvar {
         lock.pass();
     }
 
-    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _deadline: Instant) -> WaitTimeoutResult {
+    pub(crate) fn wait_until<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        _deadline: Instant,
+    ) -> WaitTimeoutResult {
         let lock = guard.mutex.gate();
         lock.open();
-        loom::thread::yield_now();
+        step(loom::thread::yield_now);
         lock.pass();
         WaitTimeoutResult
     }

@@ -19,10 +19,7 @@ struct World {
 
 impl World {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            spawning: Shard::new(),
-            ending: Shard::new(),
-        })
+        Arc::new(Self { spawning: Shard::new(), ending: Shard::new() })
     }
 
     /// A greenlet with its life reference alone.

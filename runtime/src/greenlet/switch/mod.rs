@@ -8,15 +8,22 @@
 //! suspends with a `ret`: the processor predicts a `ret` from the calls it has seen, so every frame between the user's
 //! code and the switch costs a misprediction. Two jumps leave that prediction alone: greenlets that suspend in the same
 //! function find each other's return addresses there.
+//!
+//! In models there is no switch: a greenlet that suspends waits in its own loom thread.
 
-#[cfg(any(not(target_arch = "x86_64"), not(unix), greenhub_sanitize))]
+#[cfg(greenhub_loom)]
+#[path = "../../model/switch.rs"]
+mod modelled;
+#[cfg(all(not(greenhub_loom), any(not(target_arch = "x86_64"), not(unix), greenhub_sanitize)))]
 mod portable;
-#[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
+#[cfg(all(not(greenhub_loom), target_arch = "x86_64", unix, not(greenhub_sanitize)))]
 mod x86_64;
 
-#[cfg(any(not(target_arch = "x86_64"), not(unix), greenhub_sanitize))]
+#[cfg(greenhub_loom)]
+pub(crate) use modelled::Context;
+#[cfg(all(not(greenhub_loom), any(not(target_arch = "x86_64"), not(unix), greenhub_sanitize)))]
 pub(crate) use portable::Context;
-#[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
+#[cfg(all(not(greenhub_loom), target_arch = "x86_64", unix, not(greenhub_sanitize)))]
 pub(crate) use x86_64::Context;
 
 /// What the hub is to do with a greenlet that switched to it.
@@ -35,5 +42,5 @@ pub(crate) enum After {
     },
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(greenhub_loom)))]
 mod tests;
