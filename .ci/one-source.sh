@@ -17,19 +17,19 @@ allowed=(
 
 # The files of a build, from what the compiler says it has read.
 files_of() { # directory, cargo's words...
-    local directory=$1
+    local directory=$1 listing
     shift
     "$@" --target-dir "$directory" >&2
-    local listing
-    listing=$(ls -t "$directory"/debug/deps/greenhub-*.d | head -n 1)
+    # Of the library, not of its tests.
+    listing=$(ls -t "$directory"/debug/deps/greenhub-*.d | xargs grep -l '/libgreenhub-' | head -n 1)
     tr ' ' '\n' <"$listing" | sed -n 's|^.*runtime/src/\(.*\.rs\):\{0,1\}$|\1|p' | sed 's|[^/]*/\.\./||g' | sort -u
 }
 
 ordinary=$(mktemp)
 modelled=$(mktemp)
 trap 'rm -f "$ordinary" "$modelled"' EXIT
-files_of target/one-source cargo check --quiet -p greenhub >"$ordinary"
-RUSTFLAGS="${RUSTFLAGS:-} --cfg greenhub_loom" files_of target/one-source-loom cargo check --quiet -p greenhub >"$modelled"
+files_of target cargo check --quiet -p greenhub >"$ordinary"
+RUSTFLAGS="${RUSTFLAGS:-} --cfg greenhub_loom" files_of target/loom cargo check --quiet -p greenhub >"$modelled"
 
 status=0
 shared=0

@@ -65,6 +65,7 @@ pub(crate) fn take(layout: Layout) -> NonNull<u8> {
 ///
 /// `block` came from [`take`] with this layout, and nothing refers to it any more.
 #[inline]
+#[allow(clippy::absurd_extreme_comparisons, reason = "in models nothing is kept")]
 pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
     let Some(class) = class(layout) else {
         // SAFETY: the caller's promise; a block without a class was allocated with its own layout.

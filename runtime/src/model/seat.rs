@@ -32,6 +32,8 @@ pub(crate) struct Seat {
     /// As reports name it.
     pub(crate) name: RefCell<String>,
     pub(crate) doing: Cell<Doing>,
+    /// Where its header is.
+    pub(crate) header: Cell<usize>,
     /// The call and the object it is about to wait for.
     pub(crate) next_wait: Cell<(&'static str, usize)>,
 }
@@ -84,6 +86,7 @@ impl Seat {
             chances: Cell::new(0),
             name: RefCell::default(),
             doing: Cell::new(Doing::Unstarted),
+            header: Cell::new(0),
             next_wait: Cell::new(("", 0)),
         }
     }
@@ -111,6 +114,7 @@ pub(crate) fn take(header: &Header) -> Option<usize> {
     seat.clock.set(current().map_or(0, |(_, spawner)| spawner.clock.get()));
     seat.chances.set(0);
     seat.doing.set(Doing::Unstarted);
+    seat.header.set(std::ptr::from_ref(header).addr());
     *seat.name.borrow_mut() = crate::greenlet::handle::Describe(header).to_string();
     Some(index)
 }

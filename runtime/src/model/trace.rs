@@ -85,11 +85,11 @@ fn is_ours(file: &str) -> bool {
 
 impl Trace {
     fn see(&mut self, object: usize, what: &'static str) {
-        if object != 0 && !self.objects.iter().any(|&(seen, _)| seen == object) {
+        let is_greenlet = seat::taken().iter().any(|seat| seat.header.get() == object);
+        if object != 0 && !is_greenlet && !self.objects.iter().any(|&(seen, _)| seen == object) {
             let kind = what.split(':').next().unwrap_or(what);
             let kind = match kind {
                 "Sender" | "Receiver" => "channel",
-                "JoinHandle" => "join",
                 "writes a cell" | "reads a cell" => "cell",
                 other => other,
             };
@@ -98,6 +98,9 @@ impl Trace {
     }
 
     fn label(&self, object: usize) -> Option<String> {
+        if let Some(greenlet) = seat::taken().iter().position(|seat| seat.header.get() == object) {
+            return Some(short(greenlet));
+        }
         let (at, &(_, kind)) = self.objects.iter().enumerate().find(|(_, (seen, _))| *seen == object)?;
         let number = self.objects[..=at].iter().filter(|(_, other)| *other == kind).count();
         Some(format!("{kind} {number}"))
