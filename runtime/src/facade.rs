@@ -23,3 +23,19 @@ pub(crate) use modelled::*;
 pub use ordinary::Cell;
 #[cfg(not(greenhub_loom))]
 pub(crate) use ordinary::*;
+
+/// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, and this has its own model.
+mod short_lock;
+
+/// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
+        #[cfg(not(greenhub_loom))]
+        $(#[$meta])*
+        $vis const fn $name($($arg: $ty),*) -> $ret $body
+        #[cfg(greenhub_loom)]
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) -> $ret $body
+    };
+}
+pub(crate) use const_fn;

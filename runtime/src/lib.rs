@@ -47,6 +47,11 @@
 mod blocking;
 pub mod cell;
 pub mod channel;
+#[cfg(not(greenhub_loom))]
+pub mod explore;
+#[cfg(greenhub_loom)]
+#[path = "model/explorations.rs"]
+mod explore;
 mod facade;
 mod greenlet;
 #[cfg(not(greenhub_loom))]
@@ -63,6 +68,11 @@ mod reactor;
 #[cfg(not(greenhub_loom))]
 pub mod runtime;
 #[cfg(not(greenhub_loom))]
+mod sanitize;
+#[cfg(greenhub_loom)]
+#[path = "sanitize/disabled.rs"]
+mod sanitize;
+#[cfg(not(greenhub_loom))]
 mod stack;
 pub mod sync;
 #[cfg(all(test, not(greenhub_loom)))]
@@ -78,6 +88,7 @@ mod hub {
     pub(crate) mod inbox;
     #[path = "../model/mailbox.rs"]
     pub(crate) mod mailbox;
+    pub(crate) mod metrics;
     #[path = "../model/hub.rs"]
     mod modelled;
     pub(crate) mod policy;
@@ -88,6 +99,9 @@ mod hub {
 /// In a model there is no runtime beside the model.
 #[cfg(greenhub_loom)]
 mod runtime {
+    #[path = "../model/fork.rs"]
+    pub(crate) mod fork;
+    pub(crate) mod gate;
     #[path = "../model/runtime.rs"]
     mod modelled;
     pub use modelled::run;
@@ -107,6 +121,8 @@ mod stack {
 
 #[cfg(not(greenhub_loom))]
 pub use crate::blocking::unblock;
+#[cfg(not(greenhub_loom))]
+pub use crate::explore::explore;
 pub use crate::greenlet::block_on::block_on;
 pub use crate::greenlet::builder::Builder;
 pub use crate::greenlet::handle::{Greenlet, GreenletId, current};

@@ -7,6 +7,7 @@
 pub(crate) mod atomic;
 mod cells;
 pub(crate) mod const_atomic;
+pub(crate) mod deque;
 pub(crate) mod execution;
 mod locks;
 
@@ -14,7 +15,9 @@ pub use cells::Cell;
 pub(crate) use cells::Watched as UnsafeCell;
 pub(crate) use cells::{Lifeline, SeatPointer, Watch};
 pub(crate) use const_atomic as user_atomic;
-pub(crate) use locks::{Condvar, ConstGate, Mutex, MutexGuard};
+pub(crate) use locks::{
+    Condvar, ConstGate, Mutex, Mutex as ShortMutex, MutexGuard, MutexGuard as ShortMutexGuard, TryMutex,
+};
 pub(crate) use loom::sync::Arc;
 pub(crate) use loom::thread;
 pub(crate) use loom::thread_local;
@@ -35,8 +38,19 @@ pub(crate) fn spin_loop() {
 
 /// The time. In a greenlet of a model it passes only where the greenlet's own timer fires; elsewhere, in the models of
 /// single protocols, every deadline has passed.
-pub(crate) fn now() -> Instant {
+pub(crate) fn instant_now() -> Instant {
     crate::model::seat::now().unwrap_or_else(Instant::now)
+}
+
+/// Nothing outside of a model is waited for.
+pub(crate) fn about_to_wait_outside(_what: &'static str) {}
+
+/// Where both sides pay for the full fence.
+pub(crate) mod lopsided_fence {
+    pub(crate) fn light() {
+        super::atomic::fence(super::atomic::Ordering::SeqCst);
+    }
+    pub(crate) use light as heavy;
 }
 
 /// A constant that models need smaller, so that they reach what lies beyond it.
@@ -64,3 +78,12 @@ macro_rules! thread_pointer {
     };
 }
 pub(crate) use thread_pointer;
+
+/// As in an ordinary build, but that loom sees to what others may do in between.
+macro_rules! observable {
+    ($what:expr, $operation:expr) => {{
+        let _for_explorations_only = $what;
+        $operation
+    }};
+}
+pub(crate) use observable;

@@ -7,6 +7,7 @@
 
 use super::current;
 use crate::facade::memory::{alloc, dealloc};
+use crate::sanitize::KEEPS_FREED_BLOCKS;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -34,7 +35,7 @@ struct Free {
 
 /// The class of a block, if blocks like it are kept.
 const fn class(layout: Layout) -> Option<usize> {
-    if layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
+    if KEEPS_FREED_BLOCKS && layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
         Some((layout.size() - 1) / LINE)
     } else {
         None

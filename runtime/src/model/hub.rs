@@ -3,9 +3,10 @@
 //! It offers what the shipping greenlet code asks of a hub: a place to spawn to, timers, an address for wakes.
 
 use crate::facade::execution;
-use crate::greenlet::header::{Header, Kind, Ref};
+use crate::greenlet::header::{Header, Kind, Life, Ref, let_go};
 use crate::greenlet::join::{hand_back, wake_joiners};
 use crate::greenlet::memory::Blocks;
+use crate::greenlet::state::Owner;
 use crate::greenlet::switch::Context;
 use crate::greenlet::{current, finish};
 use crate::hub::mailbox::{MAILBOXES, Mailbox};
@@ -14,6 +15,7 @@ use crate::model::check::{self, step};
 use crate::model::seat::{self, Doing};
 use crate::model::trace;
 use crate::timer::{Fired, Timers, clock};
+use crate::wait::Waiter;
 use loom::thread::JoinHandle;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -30,6 +32,8 @@ pub(crate) struct Hub {
     /// All greenlets of a model share an OS thread, and loom may switch anywhere: somebody may always be in the middle of
     /// an unwinding.
     pub(crate) suspended_unwinding: Cell<u32>,
+    /// Numbers the kills and timeouts that unwind.
+    pub(crate) interrupts: Cell<u8>,
     pub(crate) blocks: Blocks,
     timers: Timers,
 }
@@ -47,9 +51,14 @@ impl Hub {
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
             suspended_unwinding: Cell::new(1),
+            interrupts: Cell::new(0),
             blocks: Blocks::new(),
             timers: Timers::starting_at(0),
         }))
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.seat
     }
 
     pub(crate) fn mailbox(&self) -> &'static Mailbox {
@@ -70,7 +79,7 @@ impl Hub {
     }
 
     /// Reports of a model have the seats to go by.
-    pub(crate) fn register(&self, _header: &Ref) {}
+    pub(crate) fn register(&self, _header: NonNull<Header>) {}
 
     pub(crate) fn refuses_spawns(&self) -> bool {
         false
@@ -81,12 +90,12 @@ impl Hub {
         None
     }
 
-    pub(crate) fn push_new(&self, life: Ref, kind: Kind) {
+    pub(crate) fn push_new(&self, life: Life, kind: Kind) {
         assert!(kind != Kind::Local, "greenhub::model does not follow `spawn_local`: use `spawn`");
         launch(life, None);
     }
 
-    pub(crate) fn start_later(&self, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, life: Life, at: u64) {
         launch(life, Some(at));
     }
 
@@ -99,10 +108,8 @@ impl Hub {
         false
     }
 
-    pub(crate) fn note_claimed(&self, _header: &Header) {}
-
-    pub(crate) fn run_next_claimed(&self, entry: Entry) {
-        self.push_ready(entry);
+    pub(crate) fn hand_over(&self, _child: &Header, _joiner: Waiter) {
+        unreachable!("joiners claim nobody in models");
     }
 
     pub(crate) fn run_next(&self, entry: Entry) {
@@ -200,7 +207,7 @@ fn chance() {
 }
 
 /// Gives a new greenlet a seat, a hub and a loom thread.
-fn launch(life: Ref, at: Option<u64>) {
+fn launch(life: Life, at: Option<u64>) {
     let Some(index) = seat::take(&life) else {
         check::fail(&format!(
             "a fifth greenlet beside the root is spawned at {}: `greenhub::model` follows at most {} (loom's limit). \
@@ -227,30 +234,32 @@ fn live(hub: &'static Hub, greenlet: NonNull<Header>, at: Option<u64>) {
     if let Some(at) = at {
         hub.wait_for_start(greenlet, at);
     }
-    // SAFETY: the entry this stands for owns the life reference.
-    let header = unsafe { Ref::from_raw(greenlet) };
+    // SAFETY: its life is ours to end.
+    let header = unsafe { greenlet.as_ref() };
     assert!(header.state.claim(), "nobody else starts a greenlet of a model");
-    run_to_the_end(hub, &header);
+    run_to_the_end(hub, header);
     // Its last frame is gone: what is left is the hub's.
     header.alarm.remove();
     if header.fiber.joined.get() {
-        wake_joiners(&header);
+        wake_joiners(header);
     }
-    hand_back(&header);
+    hand_back(header);
     if let Some(scope) = header.scope() {
         scope.leave();
     }
+    // SAFETY: it has ended, and this was the last of it.
+    unsafe { let_go(greenlet, Owner::Life) };
 }
 
-fn run_to_the_end(hub: &'static Hub, header: &Ref) {
+fn run_to_the_end(hub: &'static Hub, header: &Header) {
     let seat = seat::at(hub.seat);
     seat.doing.set(Doing::Running);
-    hub.current.set(Some(header.as_ptr()));
+    hub.current.set(Some(NonNull::from(header)));
     trace::tell("starts".to_owned());
     // SAFETY: claimed by us, so ours.
     unsafe { *header.fiber.context.get() = Some(Context) };
     // SAFETY: as above, and this is its own stack.
-    unsafe { finish::main(header.as_ptr()) };
+    unsafe { finish::main(NonNull::from(header)) };
     trace::tell("ends".to_owned());
     hub.current.set(None);
     seat.doing.set(Doing::Ended);

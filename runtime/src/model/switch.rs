@@ -25,6 +25,7 @@ impl Context {
                 trace::tell("gives way".to_owned());
                 here().give_way(&greenlet);
             }
+            After::Await => unreachable!("joiners claim nobody in models"),
             After::Park { epoch, user, masked } => {
                 let (what, object) = seat.next_wait.get();
                 trace::note_wait(what, object);

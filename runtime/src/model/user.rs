@@ -1,7 +1,7 @@
 //! [`model`]: a user's program in every interleaving.
 
 use super::check;
-use crate::greenlet::header::{Birth, Extra, Kind, Ref, take_result};
+use crate::greenlet::header::{Birth, Extra, Kind, Ref, create, take_result};
 use crate::greenlet::state::State;
 use crate::hub::run_root;
 use std::panic::Location;
@@ -67,13 +67,11 @@ fn run_once(place: &'static Location<'static>, f: &(dyn Fn() + Send + Sync)) {
             home,
             extra: Some(Box::new(Extra { name: Some("root".into()), ..Extra::default() })),
         };
-        let root = Ref::create(birth, f);
-        // SAFETY: its life ends with this call, in which `root` holds a reference.
-        drop(unsafe { Ref::from_raw(root.as_ptr()) });
-        root
+        // SAFETY: its owners' common reference: its life and its handle are here, and neither lets go.
+        unsafe { Ref::from_raw(create(birth, f)) }
     });
     // SAFETY: it has ended, its result is `()`, and nobody else has a handle.
-    if let Some(Err(error)) = unsafe { take_result::<()>(&root) } {
+    if let Some(Err(error)) = unsafe { take_result::<()>(root.as_ptr()) } {
         check::fail(&format!("the root ended badly: {error}"));
     }
 }

@@ -1,10 +1,9 @@
 //! The end of a runtime.
 
-use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
+use super::{DROP_PATIENCE, Runtime};
 use crate::greenlet::kill;
 use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often greenlets that still live are asked again to end (one may swallow its unwinding, or spawn others).
@@ -49,14 +48,8 @@ impl Runtime {
         }
         let deadline = Instant::now().checked_add(limit);
         let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-        {
-            // With the lock, so that no spawn from outside is half done.
-            let _outside = shared.outside.lock();
-            // Relaxed: spawns that miss it are killed below.
-            shared.phase.store(CLOSING, Ordering::Relaxed);
-        }
+        shared.gate.close();
         shared.monitor.stop();
-        shared.blocking.close();
         let mut ask_at = Instant::now();
         let mut ended = threads.is_empty();
         while !threads.is_empty() {
@@ -73,8 +66,9 @@ impl Runtime {
             }
             crate::sleep(Duration::from_micros(200));
         }
-        // Release: pairs with the Acquire in `is_ended`.
-        shared.phase.store(ENDED, Ordering::Release);
+        // Not before: a greenlet that unwinds, or that the kill has not reached yet, may need it to come to its end.
+        shared.blocking.close();
+        shared.gate.end();
         for hub in shared.hubs() {
             hub.mailbox.rouse();
         }
@@ -107,6 +101,21 @@ impl Runtime {
 }
 
 impl Runtime {
+    /// The end of a runtime whose hubs return of their own accord, with greenlets left. Those are never run again: what
+    /// they own and their stacks stay where they are, for others may know of both.
+    pub(crate) fn abandon(self) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A hub's thread that panics ends the process.
+            let _ended = thread.join();
+        }
+        self.shared.gate.end();
+        for hub in self.shared.hubs() {
+            hub.reactor.close();
+            hub.mailbox.close(false);
+        }
+        std::mem::forget(self.shared.stacks.clone());
+    }
+
     /// In a child process nothing of it is ours to end, and its threads' handles may be those of threads the child has
     /// started since: dropping one would detach that thread.
     fn leave_to_parent(&self) {

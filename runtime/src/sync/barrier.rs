@@ -1,6 +1,6 @@
 //! [`Barrier`]: all go on when the last has come.
 
-use crate::facade::Mutex as ShortMutex;
+use crate::facade::{ShortMutex, observable};
 use crate::wait::{Batch, Interrupts, List, Reason, Side, Wait, Waited};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -70,7 +70,11 @@ impl Barrier {
     /// barrier.wait();
     /// ```
     pub fn wait(&self) -> BarrierWaitResult {
-        let reason = Reason::new("Barrier::wait", self);
+        observable!("Barrier::wait", self.wait_now())
+    }
+
+    fn wait_now(&self) -> BarrierWaitResult {
+        let reason = Reason::new(&"Barrier::wait", self);
         let wait = Wait { deadline: None, interrupts: Interrupts::Allowed, reason };
         loop {
             let mut line = self.line.lock();

@@ -11,9 +11,9 @@
 //! happens under the list's lock; a waiter is given the lock in the word first and then woken, and if it had stopped
 //! waiting the word is put back.
 
-use crate::facade::Mutex as ShortMutex;
 use crate::facade::const_atomic::{AtomicUsize, Ordering};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited};
+use crate::facade::{ShortMutex, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;
 
@@ -88,9 +88,9 @@ impl RawRwLock {
         access: Access,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
-        self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what)
+        observable!(what, self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what))
     }
 
     #[inline(never)]
@@ -99,7 +99,7 @@ impl RawRwLock {
         access: Access,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
         let wait = Wait { deadline, interrupts, reason: Reason::new(what, self) };
         loop {
@@ -201,13 +201,13 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn lock_shared(&self) -> GuardSend {
-        self.lock_with(Access::Read, None, Interrupts::Kept, "RwLock::read (again)");
+        self.lock_with(Access::Read, None, Interrupts::Kept, &"RwLock::read (again)");
         GuardSend::new()
     }
 
     #[inline]
     fn try_lock_shared(&self) -> Option<GuardSend> {
-        self.take(Access::Read, false).then(GuardSend::new)
+        observable!("RwLock::try_read", self.take(Access::Read, false)).then(GuardSend::new)
     }
 
     #[inline]
@@ -217,13 +217,13 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn lock_exclusive(&self) -> GuardSend {
-        self.lock_with(Access::Write, None, Interrupts::Kept, "RwLock::write (again)");
+        self.lock_with(Access::Write, None, Interrupts::Kept, &"RwLock::write (again)");
         GuardSend::new()
     }
 
     #[inline]
     fn try_lock_exclusive(&self) -> Option<GuardSend> {
-        self.take(Access::Write, false).then(GuardSend::new)
+        observable!("RwLock::try_write", self.take(Access::Write, false)).then(GuardSend::new)
     }
 
     #[inline]
@@ -256,7 +256,7 @@ unsafe impl lock_api::RawRwLockFair for RawRwLock {
         // Relaxed: a hint; a waiter that comes later has not been waiting.
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.leave_read();
-            self.lock_with(Access::Read, None, Interrupts::Kept, "RwLockReadGuard::bump");
+            self.lock_with(Access::Read, None, Interrupts::Kept, &"RwLockReadGuard::bump");
         }
     }
 
@@ -264,7 +264,7 @@ unsafe impl lock_api::RawRwLockFair for RawRwLock {
         // Relaxed: as above.
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.leave_write();
-            self.lock_with(Access::Write, None, Interrupts::Kept, "RwLockWriteGuard::bump");
+            self.lock_with(Access::Write, None, Interrupts::Kept, &"RwLockWriteGuard::bump");
         }
     }
 }

@@ -44,7 +44,7 @@ impl ThreadParker {
                 None => self.ended.wait(&mut current),
                 Some(at) => {
                     let _timed_out = self.ended.wait_until(&mut current, at);
-                    if *current == epoch && crate::facade::now() >= at {
+                    if *current == epoch && crate::facade::instant_now() >= at {
                         *current = epoch.wrapping_add(1);
                         return false;
                     }

@@ -58,6 +58,7 @@ macro_rules! atomics {
 
 atomics! {
     AtomicBool, bool;
+    AtomicU8, u8;
     AtomicU32, u32;
     AtomicU64, u64;
     AtomicUsize, usize;
@@ -100,4 +101,10 @@ arithmetic! {
     AtomicU32, u32;
     AtomicU64, u64;
     AtomicUsize, usize;
+}
+
+impl Default for AtomicU64 {
+    fn default() -> Self {
+        Self::new(0)
+    }
 }

@@ -88,6 +88,12 @@ impl Lifeline {
         step(|| self.0.with(|alive| assert!(unsafe { *alive }, "a header was used after its end")));
     }
 
+    /// Whether its end has not come.
+    pub(crate) fn is_alive(&self) -> bool {
+        // SAFETY: loom checks that nobody writes it meanwhile.
+        step(|| self.0.with(|alive| unsafe { *alive }))
+    }
+
     /// The end.
     pub(crate) fn end(&self) {
         // SAFETY: as above.

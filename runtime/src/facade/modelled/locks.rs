@@ -119,6 +119,25 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
+/// A lock that somebody may try: loom's own, which follows what a failed try depends on. Not for what greenlets hold
+/// while they unwind (see above).
+#[derive(Debug, Default)]
+pub(crate) struct TryMutex<T>(loom::sync::Mutex<T>);
+
+impl<T> TryMutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+}
+
 /// What a timed wait returns: here always that its time was up.
 pub(crate) struct WaitTimeoutResult;
 

@@ -1,7 +1,7 @@
 //! Bare headers, for the models of single protocols: a greenlet with a state word, a reference count, an alarm, a place
 //! in the registry, and nothing to run.
 
-use super::{Birth, Header, Kind, Ref, Task};
+use super::{Birth, Header, Kind, Ref, Task, create};
 use crate::facade::memory;
 use crate::greenlet::state::State;
 use crate::hub::mailbox::MAILBOXES;
@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 type Bare = Task<fn(), ()>;
 
-/// A header in `state` with one reference.
+/// A header in `state` with one reference, which its owners share.
 pub(crate) fn bare(state: State) -> Ref {
     let birth = Birth {
         state,
@@ -21,10 +21,11 @@ pub(crate) fn bare(state: State) -> Ref {
         home: &MAILBOXES[0],
         extra: None,
     };
-    let header = Ref::create(birth, (|| ()) as fn());
-    // SAFETY: made with two references; nobody has the other.
-    drop(unsafe { Ref::from_raw(header.as_ptr()) });
-    header
+    let header = create(birth, (|| ()) as fn());
+    // SAFETY: new; nobody runs it, so nobody looks for its closure.
+    unsafe { *header.cast::<Bare>().as_ref().closure.get() = None };
+    // SAFETY: the owners' common reference.
+    unsafe { Ref::from_raw(header) }
 }
 
 /// Gives back the memory of a bare header that has been ended by hand, whoever may have used it until then.

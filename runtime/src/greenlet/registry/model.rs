@@ -26,7 +26,7 @@ impl World {
     fn spawn(&self) -> Ref {
         let life = bare(State::unstarted());
         // SAFETY: only the thread that plays the spawning hub calls this.
-        unsafe { self.spawning.insert(&life) };
+        unsafe { self.spawning.insert(life.as_ptr()) };
         life
     }
 
