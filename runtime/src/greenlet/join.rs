@@ -335,6 +335,8 @@ fn reason(header: &Ref) -> Reason {
 /// `None`: it could not be claimed, or the wait was a false alarm: wait in the ordinary way.
 fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> Option<bool> {
     let (hub, greenlet) = current::hub_and_greenlet()?;
+    // It is to run at once, and may have been spawned long ago.
+    super::memory::prefetch(header.as_ptr().as_ptr().cast(), size_of::<Header>() / 64 + 1);
     if !hub.may_claim(header) || super::park::is_interrupted(greenlet, interrupts) {
         return None;
     }

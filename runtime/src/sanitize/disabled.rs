@@ -5,8 +5,10 @@ pub(crate) const KEEPS_FREED_BLOCKS: bool = true;
 
 /// What a tool knows of one greenlet's stack. Each switch calls two of its methods: one before it, on the stack that is
 /// left, and one after it, on the stack that is reached.
+#[cfg_attr(not(all(target_arch = "x86_64", unix, not(greenhub_portable_switch))), allow(dead_code))]
 pub(crate) struct Fiber;
 
+#[cfg_attr(not(all(target_arch = "x86_64", unix, not(greenhub_portable_switch))), allow(dead_code))]
 impl Fiber {
     /// A stack of `size` bytes from `lowest` up, on which nothing has run yet.
     ///

@@ -33,7 +33,10 @@ use memcheck as tool;
 #[cfg(greenhub_sanitize = "thread")]
 use thread as tool;
 
-pub(crate) use tool::{Fiber, KEEPS_FREED_BLOCKS, forget_region, retire_stack, revive_stack};
+// corosensei, which switches elsewhere, has annotations of its own.
+#[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
+pub(crate) use tool::Fiber;
+pub(crate) use tool::{KEEPS_FREED_BLOCKS, forget_region, retire_stack, revive_stack};
 
 #[cfg(all(
     not(all(target_arch = "x86_64", target_os = "linux")),

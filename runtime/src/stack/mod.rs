@@ -70,6 +70,7 @@ impl Stack {
     }
 
     /// The lowest address that frames may use, and how many bytes there are from it up.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(crate) fn usable(&self) -> (usize, usize) {
         self.slot.usable()
