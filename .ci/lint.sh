@@ -5,4 +5,4 @@ set -euo pipefail
 cargo fmt --all --check
 .ci/mutants.sh --check
 cargo clippy --workspace --all-targets -- -D warnings
-RUSTFLAGS="--cfg greenhub_loom" cargo clippy -p greenhub --lib --profile test --target-dir target/loom -- -D warnings
+RUSTFLAGS="--cfg greenhub_loom" cargo clippy -p greenhub --lib --test model --profile test --target-dir target/loom -- -D warnings

@@ -45,84 +45,104 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod blocking;
+pub mod cell;
 pub mod channel;
-mod facade;
-#[cfg(not(greenhub_loom))]
-mod greenlet;
-#[cfg(not(greenhub_loom))]
-mod hub;
-mod ids;
-#[cfg(all(test, greenhub_loom))]
-mod model;
-mod monitor;
-mod reactor;
-pub mod sync;
-mod timer;
-mod wait;
-
-/// Under loom a greenlet is its protocols alone, and a header what they use of it.
-#[cfg(greenhub_loom)]
-mod greenlet {
-    #[path = "header_model.rs"]
-    pub(crate) mod header;
-    pub(crate) mod registry;
-    pub(crate) mod state;
-}
-
-/// Under loom a hub is its protocols alone.
-#[cfg(greenhub_loom)]
-mod hub {
-    pub(crate) mod idle;
-    pub(crate) mod inbox;
-    pub(crate) mod metrics;
-    pub(crate) mod policy;
-    pub(crate) mod queue;
-}
-
-/// Under loom a runtime is the protocol of its end alone.
-#[cfg(greenhub_loom)]
-mod runtime {
-    pub(crate) mod gate;
-}
-
 #[cfg(not(greenhub_loom))]
 pub mod explore;
+#[cfg(greenhub_loom)]
+#[path = "model/explorations.rs"]
+mod explore;
+mod facade;
+mod greenlet;
 #[cfg(not(greenhub_loom))]
 pub mod guide;
 #[cfg(not(greenhub_loom))]
+mod hub;
+mod ids;
+#[cfg(greenhub_loom)]
+mod model;
+mod monitor;
+#[cfg(not(greenhub_loom))]
 pub mod net;
+mod reactor;
 #[cfg(not(greenhub_loom))]
 pub mod runtime;
 #[cfg(not(greenhub_loom))]
 mod sanitize;
+#[cfg(greenhub_loom)]
+#[path = "sanitize/disabled.rs"]
+mod sanitize;
 #[cfg(not(greenhub_loom))]
 mod stack;
+pub mod sync;
 #[cfg(all(test, not(greenhub_loom)))]
 mod testing;
-#[cfg(not(greenhub_loom))]
 pub mod time;
+mod timer;
+mod wait;
+
+/// In a model each greenlet has a hub of its own; what hubs share are their protocols.
+#[cfg(greenhub_loom)]
+mod hub {
+    pub(crate) mod idle;
+    pub(crate) mod inbox;
+    #[path = "../model/mailbox.rs"]
+    pub(crate) mod mailbox;
+    pub(crate) mod metrics;
+    #[path = "../model/hub.rs"]
+    mod modelled;
+    pub(crate) mod policy;
+    pub(crate) mod queue;
+    pub(crate) use modelled::*;
+}
+
+/// In a model there is no runtime beside the model.
+#[cfg(greenhub_loom)]
+mod runtime {
+    #[path = "../model/fork.rs"]
+    pub(crate) mod fork;
+    pub(crate) mod gate;
+    #[path = "../model/runtime.rs"]
+    mod modelled;
+    pub use modelled::run;
+    pub(crate) use modelled::{Shared, default_runtime, try_default_runtime};
+}
+
+/// In a model greenlets have their stacks from their seats; a builder may still ask for a size.
+#[cfg(greenhub_loom)]
+mod stack {
+    mod size;
+    pub(crate) use size::StackSize;
+
+    fn page_size() -> usize {
+        4096
+    }
+}
 
 #[cfg(not(greenhub_loom))]
-mod names {
-    pub use crate::blocking::unblock;
-    pub use crate::explore::explore;
-    pub use crate::greenlet::block_on::block_on;
-    pub use crate::greenlet::builder::Builder;
-    pub use crate::greenlet::handle::{Greenlet, GreenletId, current};
-    pub use crate::greenlet::join::{JoinHandle, join_all};
-    pub use crate::greenlet::join_error::JoinError;
-    pub use crate::greenlet::kill::kill_all;
-    pub use crate::greenlet::link::LinkId;
-    pub use crate::greenlet::local::LocalKey;
-    pub use crate::greenlet::on_error::on_error;
-    pub use crate::greenlet::park::{park, park_timeout, yield_now};
-    pub use crate::greenlet::scope::{Scope, ScopedJoinHandle, scope};
-    pub use crate::greenlet::spawn::{spawn, spawn_later, spawn_local};
-    pub use crate::greenlet::timeout::{no_switch, shield, timeout};
-    pub use crate::greenlet::unwind::{panicking, resume_unwind};
-    pub use crate::runtime::run;
-    pub use crate::time::{sleep, sleep_until};
-    pub use std::thread::available_parallelism;
-}
+pub use crate::blocking::unblock;
 #[cfg(not(greenhub_loom))]
-pub use names::*;
+pub use crate::explore::explore;
+pub use crate::greenlet::block_on::block_on;
+pub use crate::greenlet::builder::Builder;
+pub use crate::greenlet::handle::{Greenlet, GreenletId, current};
+pub use crate::greenlet::join::{JoinHandle, join_all};
+pub use crate::greenlet::join_error::JoinError;
+pub use crate::greenlet::kill::kill_all;
+pub use crate::greenlet::link::LinkId;
+pub use crate::greenlet::local::LocalKey;
+pub use crate::greenlet::on_error::on_error;
+pub use crate::greenlet::park::{park, park_timeout, yield_now};
+pub use crate::greenlet::scope::{Scope, ScopedJoinHandle, scope};
+pub use crate::greenlet::spawn::{spawn, spawn_later, spawn_local};
+pub use crate::greenlet::timeout::{no_switch, shield, timeout};
+pub use crate::greenlet::unwind::{panicking, resume_unwind};
+#[cfg(greenhub_loom)]
+pub use crate::model::model;
+pub use crate::runtime::run;
+pub use crate::time::{sleep, sleep_until};
+pub use std::thread::available_parallelism;
+
+/// For code that is compiled inside the crate and outside of it.
+#[cfg(all(test, greenhub_loom))]
+extern crate self as greenhub;

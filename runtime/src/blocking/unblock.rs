@@ -19,11 +19,8 @@
 use super::pool::BlockingPool;
 use super::queue::{Refusal, contain};
 use crate::facade::{Arc, Mutex, about_to_wait_outside};
-#[cfg(not(greenhub_loom))]
 use crate::greenlet::unwind::resume_unwind as go_on_unwinding;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-#[cfg(greenhub_loom)]
-use std::panic::resume_unwind as go_on_unwinding;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, thread};
 

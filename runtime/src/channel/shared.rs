@@ -13,7 +13,7 @@
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, ShortMutexGuard, observable};
+use crate::facade::{ShortMutex, ShortMutexGuard, note, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -71,6 +71,7 @@ impl<T> Shared<T> {
         patience: Patience,
         what: CallName,
     ) -> Result<(), SendTimeoutError<T>> {
+        note(what, std::ptr::from_ref(self).cast());
         observable!(what, self.send_now(message, patience, what))
     }
 
@@ -134,6 +135,7 @@ impl<T> Shared<T> {
     /// Receives, waiting for a message as long as `patience` goes.
     #[inline]
     pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
+        note(what, std::ptr::from_ref(self).cast());
         let mut inner = self.inner.lock();
         match inner.take() {
             Some((message, wakeup)) => {
@@ -212,6 +214,7 @@ impl<T> Shared<T> {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut batch = Batch::new();
             let mut inner = self.inner.lock();
+            note("Sender: the last is gone", std::ptr::from_ref(self).cast());
             inner.disconnected = true;
             inner.receivers.wake_all(&mut batch);
             drop(inner);
@@ -225,6 +228,7 @@ impl<T> Shared<T> {
         if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut batch = Batch::new();
             let mut inner = self.inner.lock();
+            note("Receiver: the last is gone", std::ptr::from_ref(self).cast());
             inner.disconnected = true;
             inner.senders.wake_all(&mut batch);
             let undelivered = std::mem::take(&mut inner.buffer);

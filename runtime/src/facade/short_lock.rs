@@ -14,6 +14,8 @@ use super::{Condvar, Mutex, lopsided_fence, spin_loop};
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
+#[cfg(not(greenhub_loom))]
+mod raw;
 
 /// The two words of the lock.
 pub(crate) struct ShortLock {
@@ -76,7 +78,7 @@ impl ShortLock {
     /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
     fn acquire_soon(&self) -> bool {
         // A model goes through every sleep there is, and needs no while.
-        if cfg!(greenhub_loom) {
+        if super::in_models(true, false) {
             return false;
         }
         for round in 0..PAUSES {
@@ -118,49 +120,6 @@ impl Bedroom {
         /// An empty one.
         pub(crate) fn new() -> Self {
             Self { lock: Mutex::new(()), woken: Condvar::new() }
-        }
-    }
-}
-
-#[cfg(not(greenhub_loom))]
-mod raw {
-    use super::super::atomic::Ordering;
-    use super::{Bedroom, ShortLock};
-
-    const BEDROOMS: usize = 64;
-    static ALL: [Bedroom; BEDROOMS] = [const { Bedroom::new() }; BEDROOMS];
-
-    /// The bedroom of a lock: by its address, which is spread by a multiplication.
-    #[cold]
-    fn bedroom(lock: &ShortLock) -> &Bedroom {
-        let mixed = (std::ptr::from_ref(lock).addr() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &ALL[(mixed >> 32) as usize % BEDROOMS]
-    }
-
-    // SAFETY: `try_acquire` succeeds for one caller until that one has called `release`.
-    unsafe impl lock_api::RawMutex for ShortLock {
-        const INIT: Self = Self::new();
-        type Guard = lock_api::GuardNoSend;
-
-        #[inline]
-        fn lock(&self) -> Self::Guard {
-            self.acquire(bedroom);
-            lock_api::GuardNoSend::new()
-        }
-
-        #[inline]
-        fn try_lock(&self) -> Option<Self::Guard> {
-            self.try_acquire().then(lock_api::GuardNoSend::new)
-        }
-
-        #[inline]
-        unsafe fn unlock(&self, _taken: Self::Guard) {
-            self.release(bedroom);
-        }
-
-        fn is_locked(&self) -> bool {
-            // Relaxed: an answer that is old when it arrives.
-            self.locked.load(Ordering::Relaxed)
         }
     }
 }

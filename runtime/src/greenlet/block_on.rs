@@ -1,7 +1,7 @@
 //! Futures on greenlets: `block_on` parks the caller between polls.
 
+use crate::facade::Mutex;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -5,17 +5,20 @@
 //! value and not a reference into the thread-local, and what it returns must not be used across a switch.
 
 use super::header::Header;
+use crate::facade::{Arc, thread_local, thread_pointer};
 use crate::hub::Hub;
 use crate::wait::thread::ThreadSelf;
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::Arc;
+
+thread_pointer! {
+    /// The hub that runs on this OS thread, if one does.
+    static HUB: Hub
+}
 
 thread_local! {
-    /// The hub that runs on this OS thread, if one does.
-    static HUB: Cell<Option<NonNull<Hub>>> = const { Cell::new(None) };
     /// What a plain OS thread (or a hub's thread inside a panic hook) needs to wait.
-    static THREAD: OnceCell<Arc<ThreadSelf>> = const { OnceCell::new() };
+    static THREAD: Arc<ThreadSelf> = ThreadSelf::new();
 }
 
 /// The hub of this OS thread. Stale after the next suspension.
@@ -95,16 +98,14 @@ pub(crate) fn check_may_block() {
 /// The waiting place of this OS thread.
 #[inline(never)]
 pub(crate) fn thread() -> Arc<ThreadSelf> {
-    THREAD
-        .try_with(|thread| Arc::clone(thread.get_or_init(ThreadSelf::new)))
-        .unwrap_or_else(|_| late_thread())
+    THREAD.try_with(Arc::clone).unwrap_or_else(|_| late_thread())
 }
 
 /// The same while the thread ends and its locals are gone. Somebody may be about to wake it, so it must not go before
 /// the thread does: it is kept for good.
 #[cold]
 fn late_thread() -> Arc<ThreadSelf> {
-    thread_local! {
+    std::thread_local! {
         /// Has no destructor, so it can be reached to the end.
         static LATE: Cell<Option<NonNull<ThreadSelf>>> = const { Cell::new(None) };
     }

@@ -18,6 +18,8 @@ use super::switch::Context;
 use super::timeout::Masks;
 use super::unwind::Unwinding;
 use super::waiting::WaitReport;
+use crate::facade::Lifeline;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
@@ -27,7 +29,9 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+#[cfg(all(test, greenhub_loom))]
+pub(crate) mod bare;
 
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
@@ -54,6 +58,7 @@ pub(crate) struct Header {
     pub(crate) link: AtomicPtr<Header>,
     pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) alive: Lifeline,
 }
 
 /// How a greenlet may move.
@@ -191,6 +196,7 @@ where
                 registry_slot: Cell::new(None),
                 waiting: WaitReport::default(),
                 extra: birth.extra,
+                alive: Lifeline::new(),
             },
             result: UnsafeCell::new(None),
         },
@@ -268,7 +274,9 @@ impl Ref {
     pub(crate) unsafe fn share(header: NonNull<Header>) -> Ref {
         // SAFETY: the caller's promise.
         // Relaxed: a new reference is made from one that keeps the header alive.
-        let before = unsafe { header.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
+        let this = unsafe { header.as_ref() };
+        this.alive.in_use();
+        let before = this.refs.fetch_add(1, Ordering::Relaxed);
         assert!(before < isize::MAX as usize, "too many references to one greenlet");
         Ref(header)
     }
@@ -295,6 +303,7 @@ impl Clone for Ref {
 
 impl Drop for Ref {
     fn drop(&mut self) {
+        self.alive.in_use();
         // Who finds that its reference is the last need not count it down: nobody is left who could make another.
         // Acquire: pairs with the Release of those who gave theirs up.
         // Release: what this holder did to the header comes before it is freed; pairs with the load below.
@@ -425,6 +434,8 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
+    // SAFETY: it is still there.
+    unsafe { header.as_ref() }.alive.end();
     // Whatever else could be dropped has been: closure and result (module's first lines), the locals and the joiners at
     // the end, the context with the stack. So the rest of a header long out of the cache need not be fetched.
     // SAFETY: nobody refers to it any more.

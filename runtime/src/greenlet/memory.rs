@@ -6,8 +6,9 @@
 //! greenlets of different closures share blocks.
 
 use super::current;
+use crate::facade::memory::{alloc, dealloc};
 use crate::sanitize::KEEPS_FREED_BLOCKS;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
@@ -19,7 +20,7 @@ const MOST_LINES: usize = 5;
 const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
 /// How much one hub keeps at most: a burst of some ten thousand greenlets.
-const KEEP: usize = 8 << 20;
+const KEEP: usize = crate::facade::in_models(0, 8 << 20);
 /// How much it keeps while it is idle.
 const KEEP_IDLE: usize = 256 << 10;
 
@@ -67,6 +68,7 @@ pub(crate) fn take(layout: Layout) -> NonNull<u8> {
 ///
 /// `block` came from [`take`] with this layout, and nothing refers to it any more.
 #[inline]
+#[allow(clippy::absurd_extreme_comparisons, reason = "in models nothing is kept")]
 pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
     let Some(class) = class(layout) else {
         // SAFETY: the caller's promise; a block without a class was allocated with its own layout.

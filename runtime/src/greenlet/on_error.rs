@@ -43,11 +43,7 @@ pub(crate) fn report(header: &Header, payload: Box<dyn Any + Send>) {
             let greenlet = Greenlet::of(header);
             super::timeout::no_switch(|| handler(&greenlet, payload));
         }
-        None => eprintln!(
-            "greenhub: {} panicked and nobody joined it: {}",
-            Describe(header),
-            super::join_error::message(&*payload)
-        ),
+        None => crate::hub::nobody_joined(header, &*payload),
     }));
     if let Err(payload) = outcome {
         eprintln!(

@@ -285,5 +285,5 @@ pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(greenhub_loom)))]
 mod tests;

@@ -15,7 +15,7 @@ use std::ptr::{self, NonNull};
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
-const CHUNK: usize = if cfg!(greenhub_loom) { 2 } else { 256 };
+const CHUNK: usize = crate::facade::in_models(2, 256);
 
 /// A greenlet's place in the registry.
 #[derive(Clone, Copy)]

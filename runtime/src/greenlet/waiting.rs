@@ -70,6 +70,7 @@ impl WaitReport {
         self.since.store(since & !OUTSIDE | u64::from(reason.outside), Ordering::Relaxed);
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
         self.holder.store(holder, Ordering::Relaxed);
+        crate::facade::note_wait(reason.what, reason.object);
     }
 }
 

@@ -9,6 +9,7 @@
 //! 7. [`benchmarking`]: measuring on your own machine, on many cores, and what to look at.
 //! 8. [`verification`]: what is proved of the runtime's protocols, under which assumptions, and how that is checked.
 //! 9. [`sanitizers`]: your program, and this crate, under AddressSanitizer, ThreadSanitizer and valgrind.
+//! 10. [`checking`]: your own greenlet code in every interleaving.
 
 #[doc = include_str!("modes.md")]
 pub mod modes {}
@@ -36,3 +37,6 @@ pub mod verification {}
 
 #[doc = include_str!("sanitizers.md")]
 pub mod sanitizers {}
+
+#[doc = include_str!("checking.md")]
+pub mod checking {}

@@ -65,11 +65,9 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    crate::facade::const_fn! {
-        /// A hub that is up.
-        pub(crate) fn new() -> Self {
-            Self { asleep: AtomicBool::new(false) }
-        }
+    /// A hub that is up.
+    pub(crate) fn new() -> Self {
+        Self { asleep: AtomicBool::new(false) }
     }
 
     /// The hub announces sleep. It must look at all its sources after this and before it blocks.

@@ -29,11 +29,9 @@ pub(crate) struct Inbox<T: Linked> {
 }
 
 impl<T: Linked> Inbox<T> {
-    crate::facade::const_fn! {
-        /// An empty inbox.
-        pub(crate) fn new() -> Self {
-            Self { newest: AtomicPtr::new(ptr::null_mut()) }
-        }
+    /// An empty inbox.
+    pub(crate) fn new() -> Self {
+        Self { newest: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// Whether there was nothing to take just now. Relaxed: a hint, except after the fence of the sleep protocol,

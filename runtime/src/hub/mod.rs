@@ -269,6 +269,15 @@ impl Hub {
     }
 }
 
+/// A panic that nobody joined, and no handler was set for: it is printed.
+pub(crate) fn nobody_joined(header: &Header, payload: &(dyn std::any::Any + Send)) {
+    eprintln!(
+        "greenhub: {} panicked and nobody joined it: {}",
+        crate::greenlet::handle::Describe(header),
+        crate::greenlet::join_error::message(payload)
+    );
+}
+
 /// Whether a started greenlet may be resumed on another hub.
 fn may_move(header: &Header) -> bool {
     header.kind == Kind::Free && !header.fiber.pinned.get() && !header.fiber.held.get()

@@ -17,7 +17,7 @@ pub(crate) const STEAL_RETRIES: usize = 3;
 pub(crate) const STEAL_LIMIT: usize = 32;
 
 /// From this many stale entries on a sweep is considered.
-pub(crate) const SWEEP_FROM: usize = if cfg!(greenhub_loom) { 4 } else { 256 };
+pub(crate) const SWEEP_FROM: usize = crate::facade::in_models(4, 256);
 
 /// A queue of this length is shared at once; a shorter one its owner will have emptied before a halted hub is up.
 pub(crate) const LONG_QUEUE: usize = 8;

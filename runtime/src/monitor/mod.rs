@@ -19,6 +19,8 @@ mod cause;
 mod deadlock;
 #[cfg(not(greenhub_loom))]
 mod dump;
+#[cfg(not(greenhub_loom))]
+mod print;
 mod rest;
 #[cfg(not(greenhub_loom))]
 mod settings;
@@ -28,24 +30,22 @@ mod signal;
 mod watcher;
 
 #[cfg(not(greenhub_loom))]
-mod names {
-    pub use super::blocked::BlockedReport;
-    pub use super::cause::Cause;
-    pub(crate) use super::cause::thread_number;
-    pub use super::deadlock::{DeadlockReport, StuckGreenlet};
-    pub use super::dump::dump;
-    pub(crate) use super::dump::dump_of;
-    pub use super::settings::Deadlock;
-    pub(crate) use super::settings::Settings;
-    pub(crate) use super::watcher::Monitor;
-}
+pub use blocked::BlockedReport;
 #[cfg(not(greenhub_loom))]
-pub use names::*;
-
-/// Prints a report on stderr, as one piece.
+pub use cause::Cause;
 #[cfg(not(greenhub_loom))]
-fn print(report: &dyn std::fmt::Display) {
-    use std::io::Write as _;
-    // There is nobody to tell that stderr is closed.
-    let _closed = std::io::stderr().lock().write_all(format!("greenhub: {report}\n").as_bytes());
-}
+pub(crate) use cause::thread_number;
+#[cfg(not(greenhub_loom))]
+pub use deadlock::{DeadlockReport, StuckGreenlet};
+#[cfg(not(greenhub_loom))]
+pub use dump::dump;
+#[cfg(not(greenhub_loom))]
+pub(crate) use dump::dump_of;
+#[cfg(not(greenhub_loom))]
+use print::print;
+#[cfg(not(greenhub_loom))]
+pub use settings::Deadlock;
+#[cfg(not(greenhub_loom))]
+pub(crate) use settings::Settings;
+#[cfg(not(greenhub_loom))]
+pub(crate) use watcher::Monitor;

@@ -9,7 +9,7 @@
 //! lock*: the hub's poll comes after that, and is told. What the queue says of descriptors is for all alike, and
 //! whoever polls hands it on.
 
-use crate::facade::Mutex;
+use crate::facade::TryMutex;
 use std::io;
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ pub(super) trait EventQueue {
 }
 
 /// See the module's page.
-pub(super) struct SharedPoll<Q>(Mutex<Q>);
+pub(super) struct SharedPoll<Q>(TryMutex<Q>);
 
 impl<Q: EventQueue> SharedPoll<Q> {
     pub(super) fn new(queue: Q) -> Self {
-        Self(Mutex::new(queue))
+        Self(TryMutex::new(queue))
     }
 
     /// Polls, as the hub. Returns what the queue does.

@@ -1,6 +1,6 @@
 //! [`Barrier`]: all go on when the last has come.
 
-use crate::facade::{ShortMutex, const_fn, observable};
+use crate::facade::{ShortMutex, observable};
 use crate::wait::{Batch, Interrupts, List, Reason, Side, Wait, Waited};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -53,16 +53,14 @@ impl BarrierWaitResult {
 }
 
 impl Barrier {
-    const_fn! {
-        /// A barrier for `size` callers; 0 counts as 1.
-        ///
-        /// ```
-        /// static MEET: greenhub::sync::Barrier = greenhub::sync::Barrier::new(1);
-        /// MEET.wait();
-        /// ```
-        pub fn new(size: usize) -> Barrier {
-            Barrier { size, line: ShortMutex::new(Line { come: 0, list: List::new() }) }
-        }
+    /// A barrier for `size` callers; 0 counts as 1.
+    ///
+    /// ```
+    /// static MEET: greenhub::sync::Barrier = greenhub::sync::Barrier::new(1);
+    /// MEET.wait();
+    /// ```
+    pub const fn new(size: usize) -> Barrier {
+        Barrier { size, line: ShortMutex::new(Line { come: 0, list: List::new() }) }
     }
 
     /// Waits until as many callers as the barrier is for have come; they go on in the order they came.

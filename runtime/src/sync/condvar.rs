@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{ShortMutex, const_fn, observable};
+use crate::facade::{ShortMutex, note, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
@@ -71,16 +71,14 @@ impl WaitTimeoutResult {
 }
 
 impl Condvar {
-    const_fn! {
-        /// A condition variable nobody waits on.
-        ///
-        /// ```
-        /// static CHANGED: greenhub::sync::Condvar = greenhub::sync::Condvar::new();
-        /// assert!(!CHANGED.notify_one());
-        /// ```
-        pub fn new() -> Condvar {
-            Condvar { line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// A condition variable nobody waits on.
+    ///
+    /// ```
+    /// static CHANGED: greenhub::sync::Condvar = greenhub::sync::Condvar::new();
+    /// assert!(!CHANGED.notify_one());
+    /// ```
+    pub const fn new() -> Condvar {
+        Condvar { line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Wakes the longest waiter. Returns whether there was one.
@@ -89,6 +87,7 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
+        note("Condvar::notify_one", std::ptr::from_ref(self).cast());
         observable!("Condvar::notify_one", {
             let woken = self.line.lock().list.wake_next(&mut ());
             match woken {
@@ -107,6 +106,7 @@ impl Condvar {
     /// assert_eq!(greenhub::sync::Condvar::new().notify_all(), 0);
     /// ```
     pub fn notify_all(&self) -> usize {
+        note("Condvar::notify_all", std::ptr::from_ref(self).cast());
         observable!("Condvar::notify_all", {
             let mut batch = Batch::new();
             self.line.lock().list.wake_all(&mut batch);

@@ -1,7 +1,7 @@
 //! [`Event`]: a flag to wait for.
 
-use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::{ShortMutex, const_fn, observable};
+use crate::facade::const_atomic::{AtomicBool, Ordering};
+use crate::facade::{ShortMutex, note, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -38,16 +38,14 @@ struct Line {
 }
 
 impl Event {
-    const_fn! {
-        /// An event that is not set.
-        ///
-        /// ```
-        /// static STOP: greenhub::sync::Event = greenhub::sync::Event::new();
-        /// assert!(!STOP.is_set());
-        /// ```
-        pub fn new() -> Event {
-            Event { set: AtomicBool::new(false), line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// An event that is not set.
+    ///
+    /// ```
+    /// static STOP: greenhub::sync::Event = greenhub::sync::Event::new();
+    /// assert!(!STOP.is_set());
+    /// ```
+    pub const fn new() -> Event {
+        Event { set: AtomicBool::new(false), line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Sets the flag and wakes all who wait.
@@ -58,6 +56,7 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn set(&self) {
+        note("Event::set", std::ptr::from_ref(self).cast());
         observable!("Event::set", {
             let mut batch = Batch::new();
             let mut line = self.line.lock();

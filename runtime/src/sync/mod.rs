@@ -17,6 +17,7 @@
 //! Every wait is a suspension point: a kill or an enclosing timeout ends it by unwinding, and whoever unwinds has
 //! taken nothing. What was handed over before the kill came is kept, and the kill waits for the next suspension point.
 
+pub mod atomic;
 mod barrier;
 mod condvar;
 mod event;

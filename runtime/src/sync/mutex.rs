@@ -1,7 +1,6 @@
 //! [`Mutex`]: mutual exclusion between greenlets and OS threads.
 
 use super::raw_mutex::RawMutex;
-use crate::facade::const_fn;
 use crate::wait::{Interrupts, deadline_after};
 use lock_api::{GuardSend, RawMutexTimed};
 use std::fmt;
@@ -78,17 +77,15 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 
 impl<T> Mutex<T> {
-    const_fn! {
-        /// A free mutex around `value`.
-        ///
-        /// ```
-        /// static COUNT: greenhub::sync::Mutex<u32> = greenhub::sync::Mutex::new(0);
-        /// *COUNT.lock() += 1;
-        /// assert_eq!(*COUNT.lock(), 1);
-        /// ```
-        pub fn new(value: T) -> Mutex<T> {
-            Mutex(lock_api::Mutex::from_raw(RawMutex::new(), value))
-        }
+    /// A free mutex around `value`.
+    ///
+    /// ```
+    /// static COUNT: greenhub::sync::Mutex<u32> = greenhub::sync::Mutex::new(0);
+    /// *COUNT.lock() += 1;
+    /// assert_eq!(*COUNT.lock(), 1);
+    /// ```
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex(lock_api::Mutex::from_raw(RawMutex::new(), value))
     }
 
     /// Takes the value out.

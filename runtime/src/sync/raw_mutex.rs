@@ -20,8 +20,8 @@
 //! compare-exchange that still sees `LOCKED`; so the holder, whose unlock comes later, sees waiters and no `WOKEN`
 //! and wakes the next one.
 
-use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{ShortMutex, const_fn, instant_now, observable};
+use crate::facade::const_atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::facade::{self, ShortMutex, instant_now, observable};
 use crate::ids::is_explored;
 use crate::wait::{
     CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after,
@@ -36,11 +36,8 @@ const STARVED: u8 = 8;
 
 /// How long a waiter may be overtaken before the lock is handed to it. A guess that others share; a lock held for
 /// about as long as this would speak for more.
-#[cfg(not(greenhub_loom))]
-const STARVATION: Duration = Duration::from_micros(500);
-/// Under loom every overtaken waiter starves at once, so that models reach the hand-over.
-#[cfg(greenhub_loom)]
-const STARVATION: Duration = Duration::ZERO;
+/// In models every overtaken waiter starves at once, so that they reach the hand-over.
+const STARVATION: Duration = facade::in_models(Duration::ZERO, Duration::from_micros(500));
 
 /// The lock of [`Mutex`](super::Mutex) as [`lock_api`] sees it: what its guards' type parameters name.
 ///
@@ -66,10 +63,12 @@ enum Handed {
 }
 
 impl RawMutex {
-    const_fn! {
-        /// A free lock.
-        pub(super) fn new() -> RawMutex {
-            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: ShortMutex::new(Queue { list: List::new() }) }
+    /// A free lock.
+    pub(super) const fn new() -> RawMutex {
+        RawMutex {
+            state: AtomicU8::new(0),
+            holder: AtomicU64::new(0),
+            queue: ShortMutex::new(Queue { list: List::new() }),
         }
     }
 
@@ -114,6 +113,7 @@ impl RawMutex {
     fn note_holder(&self) {
         // Relaxed: read by the deadlock report, and by the holder itself, who sees its own store.
         self.holder.store(current_id().get(), Ordering::Relaxed);
+        facade::note("Mutex: has it", std::ptr::from_ref(self).cast());
     }
 
     /// Who holds the lock, as a number of [`current_id`]: 0 for nobody. A guard that was sent elsewhere still counts
@@ -156,6 +156,7 @@ impl RawMutex {
         }
         // Relaxed: as in `note_holder`.
         self.holder.store(id, Ordering::Relaxed);
+        facade::note("Mutex: has it", std::ptr::from_ref(self).cast());
         true
     }
 
@@ -305,11 +306,8 @@ impl RawMutex {
 // unwind; the guard state is empty, and a `RawMutex` may be moved or dropped while locked: with no waiters, as waiters
 // borrow it, its list is empty.
 unsafe impl lock_api::RawMutex for RawMutex {
-    #[cfg(not(greenhub_loom))]
     #[allow(clippy::declare_interior_mutable_const)]
     const INIT: Self = Self::new();
-    #[cfg(greenhub_loom)]
-    const INIT: Self = panic!("loom's atomics have no const constructor: use from_raw");
 
     type Guard = GuardSend;
 
@@ -327,6 +325,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self, _: GuardSend) {
+        facade::note("Mutex: gives it back", std::ptr::from_ref(self).cast());
         // Release: pairs with the Acquire of the next taker.
         if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.unlock_slowly(false);

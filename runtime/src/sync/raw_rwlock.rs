@@ -11,8 +11,8 @@
 //! happens under the list's lock; a waiter is given the lock in the word first and then woken, and if it had stopped
 //! waiting the word is put back.
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, const_fn, observable};
+use crate::facade::const_atomic::{AtomicUsize, Ordering};
+use crate::facade::{ShortMutex, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;
@@ -62,11 +62,9 @@ fn add_reader(state: usize) -> usize {
 }
 
 impl RawRwLock {
-    const_fn! {
-        /// A free lock.
-        pub(super) fn new() -> RawRwLock {
-            RawRwLock { state: AtomicUsize::new(0), line: ShortMutex::new(Line { list: List::new() }) }
-        }
+    /// A free lock.
+    pub(super) const fn new() -> RawRwLock {
+        RawRwLock { state: AtomicUsize::new(0), line: ShortMutex::new(Line { list: List::new() }) }
     }
 
     /// Grants `access` in the word if it may be.
@@ -195,11 +193,8 @@ impl RawRwLock {
 // (too many readers unwinds before anything is taken); the guard states are empty, and waiters borrow the lock, so a
 // lock that is moved or dropped has an empty line.
 unsafe impl lock_api::RawRwLock for RawRwLock {
-    #[cfg(not(greenhub_loom))]
     #[allow(clippy::declare_interior_mutable_const)]
     const INIT: Self = Self::new();
-    #[cfg(greenhub_loom)]
-    const INIT: Self = panic!("loom's atomics have no const constructor: use from_raw");
 
     type SharedGuard = GuardSend;
     type ExclusiveGuard = GuardSend;

@@ -1,7 +1,6 @@
 //! [`ReentrantMutex`]: a mutex whose holder may lock it again.
 
 use super::raw_mutex::RawMutex;
-use crate::facade::const_fn;
 use crate::wait::{CallName, Interrupts, current_id, deadline_after};
 use lock_api::{GetThreadId, GuardSend, RawMutexFair, RawMutexTimed};
 use std::fmt;
@@ -84,11 +83,8 @@ pub struct Terms {
 
 // SAFETY: the mutex inside keeps the contract; every method passes on to the one of the same name.
 unsafe impl lock_api::RawMutex for RawReentrantMutex {
-    #[cfg(not(greenhub_loom))]
     #[allow(clippy::declare_interior_mutable_const)]
     const INIT: Self = RawReentrantMutex(RawMutex::new());
-    #[cfg(greenhub_loom)]
-    const INIT: Self = panic!("loom's atomics have no const constructor: use from_raw");
 
     type Guard = GuardSend;
 
@@ -145,18 +141,16 @@ unsafe impl RawMutexTimed for RawReentrantMutex {
 }
 
 impl<T> ReentrantMutex<T> {
-    const_fn! {
-        /// A free mutex around `value`.
-        ///
-        /// ```
-        /// use std::cell::Cell;
-        /// static COUNT: greenhub::sync::ReentrantMutex<Cell<u32>> = greenhub::sync::ReentrantMutex::new(Cell::new(0));
-        /// COUNT.lock().set(1);
-        /// ```
-        pub fn new(value: T) -> ReentrantMutex<T> {
-            let raw = RawReentrantMutex(RawMutex::new());
-            ReentrantMutex(lock_api::ReentrantMutex::from_raw(raw, CurrentId, value))
-        }
+    /// A free mutex around `value`.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// static COUNT: greenhub::sync::ReentrantMutex<Cell<u32>> = greenhub::sync::ReentrantMutex::new(Cell::new(0));
+    /// COUNT.lock().set(1);
+    /// ```
+    pub const fn new(value: T) -> ReentrantMutex<T> {
+        let raw = RawReentrantMutex(RawMutex::new());
+        ReentrantMutex(lock_api::ReentrantMutex::from_raw(raw, CurrentId, value))
     }
 
     /// Takes the value out.

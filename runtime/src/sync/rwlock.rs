@@ -1,7 +1,6 @@
 //! [`RwLock`]: many readers or one writer.
 
 use super::raw_rwlock::{Access, RawRwLock};
-use crate::facade::const_fn;
 use crate::wait::{CallName, Interrupts, deadline_after};
 use lock_api::GuardSend;
 use std::fmt;
@@ -73,16 +72,14 @@ pub type MappedRwLockReadGuard<'a, T> = lock_api::MappedRwLockReadGuard<'a, RawR
 pub type MappedRwLockWriteGuard<'a, T> = lock_api::MappedRwLockWriteGuard<'a, RawRwLock, T>;
 
 impl<T> RwLock<T> {
-    const_fn! {
-        /// A free lock around `value`.
-        ///
-        /// ```
-        /// static SETTINGS: greenhub::sync::RwLock<u32> = greenhub::sync::RwLock::new(1);
-        /// assert_eq!(*SETTINGS.read(), 1);
-        /// ```
-        pub fn new(value: T) -> RwLock<T> {
-            RwLock(lock_api::RwLock::from_raw(RawRwLock::new(), value))
-        }
+    /// A free lock around `value`.
+    ///
+    /// ```
+    /// static SETTINGS: greenhub::sync::RwLock<u32> = greenhub::sync::RwLock::new(1);
+    /// assert_eq!(*SETTINGS.read(), 1);
+    /// ```
+    pub const fn new(value: T) -> RwLock<T> {
+        RwLock(lock_api::RwLock::from_raw(RawRwLock::new(), value))
     }
 
     /// Takes the value out.

@@ -9,8 +9,8 @@ mod permit;
 
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, const_fn, observable};
+use crate::facade::const_atomic::{AtomicUsize, Ordering};
+use crate::facade::{ShortMutex, note, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -61,20 +61,21 @@ impl Semaphore {
     /// ```
     pub const MAX_PERMITS: usize = usize::MAX >> 2;
 
-    const_fn! {
-        /// A semaphore with `permits` free permits.
-        ///
-        /// ```
-        /// static LIMIT: greenhub::sync::Semaphore = greenhub::sync::Semaphore::new(10);
-        /// assert_eq!(LIMIT.available_permits(), 10);
-        /// ```
-        ///
-        /// # Panics
-        ///
-        /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
-        pub fn new(permits: usize) -> Semaphore {
-            assert!(permits <= Semaphore::MAX_PERMITS, "more permits than a semaphore can hold");
-            Semaphore { state: AtomicUsize::new(permits * ONE), line: ShortMutex::new(Line { list: List::new() }) }
+    /// A semaphore with `permits` free permits.
+    ///
+    /// ```
+    /// static LIMIT: greenhub::sync::Semaphore = greenhub::sync::Semaphore::new(10);
+    /// assert_eq!(LIMIT.available_permits(), 10);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    pub const fn new(permits: usize) -> Semaphore {
+        assert!(permits <= Semaphore::MAX_PERMITS, "more permits than a semaphore can hold");
+        Semaphore {
+            state: AtomicUsize::new(permits * ONE),
+            line: ShortMutex::new(Line { list: List::new() }),
         }
     }
 
@@ -272,6 +273,7 @@ impl Semaphore {
     #[inline]
     fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: CallName) -> bool {
         assert!(count <= Self::MAX_PERMITS, "more permits than a semaphore can hold");
+        note(what, std::ptr::from_ref(self).cast());
         observable!(what, self.take(count) || self.acquire_slowly(count, deadline, what))
     }
 

@@ -53,15 +53,13 @@ pub(crate) enum Fired {
 }
 
 impl Alarm {
-    crate::facade::const_fn! {
-        /// An alarm that is not set.
-        pub(crate) fn new() -> Self {
-            Self {
-                node: TimerNode::new(),
-                deadline: AtomicU64::new(NEVER),
-                armed: AtomicU64::new(NEVER),
-                home: AtomicPtr::new(std::ptr::null_mut()),
-            }
+    /// An alarm that is not set.
+    pub(crate) fn new() -> Self {
+        Self {
+            node: TimerNode::new(),
+            deadline: AtomicU64::new(NEVER),
+            armed: AtomicU64::new(NEVER),
+            home: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
 
@@ -133,8 +131,7 @@ impl Alarm {
     fn state(&self) -> &State {
         // SAFETY: an alarm exists only as the field of a header, which lives as long as the alarm.
         let header = unsafe { self.header().as_ref() };
-        #[cfg(greenhub_loom)]
-        header.in_use();
+        header.alive.in_use();
         &header.state
     }
 }

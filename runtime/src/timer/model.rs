@@ -1,15 +1,17 @@
 //! Timers under loom: no timer is lost, a wake that is none is noticed as such, and nobody uses an alarm whose
 //! greenlet has ended, whoever fires the wheel: its hub, or another one that looks after it.
 //!
-//! [`Alarm`] and [`Timers`] run as they ship, over the real wheel and the real state word. A header is what
-//! `greenlet/header_model.rs` leaves of it; every use of one through its alarm reads a cell that its end writes.
+//! [`Alarm`] and [`Timers`] run as they ship, over the real wheel, state word and header; every use of a header through
+//! its alarm reads a cell that its end writes.
 
 use super::{Alarm, Fired, NEVER, Timers};
 use crate::facade::{Arc, Condvar, Mutex};
-use crate::greenlet::header::{Graveyard, Ref};
+use crate::greenlet::header::Ref;
+use crate::greenlet::header::bare::{bare, bury};
 use crate::greenlet::state::{Cause, Commit, Kill, State, Wake};
 use crate::model::{explore, explore_within};
 use loom::thread;
+use std::mem::ManuallyDrop;
 
 /// One tick and more.
 const SOON: u64 = 1 << 15;
@@ -18,11 +20,10 @@ const LATER: u64 = 1 << 17;
 struct World {
     here: Timers,
     there: Timers,
-    header: Ref,
+    header: ManuallyDrop<Ref>,
     /// The greenlet's queue: how often it was pushed.
     pushed: Mutex<usize>,
     changed: Condvar,
-    _memory: Graveyard,
 }
 
 // SAFETY: loom watches what is shared.
@@ -32,11 +33,10 @@ unsafe impl Send for World {}
 
 impl World {
     fn new(state: State) -> Arc<Self> {
-        let header = Ref::create(state);
+        let header = ManuallyDrop::new(bare(state));
         Arc::new(Self {
             here: Timers::starting_at(0),
             there: Timers::starting_at(0),
-            _memory: Graveyard(vec![header.as_ptr()]),
             header,
             pushed: Mutex::new(0),
             changed: Condvar::new(),
@@ -106,16 +106,14 @@ impl World {
     /// The greenlet ends: its alarm goes, and then its header.
     fn end(&self) {
         self.alarm().remove();
-        self.header.free();
+        self.header.alive.end();
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The header is already free; its memory goes with the graveyard.
-        let header = std::mem::replace(&mut self.header, Ref::create(State::unstarted()));
-        std::mem::forget(header);
-        self._memory.0.push(self.header.as_ptr());
+        // SAFETY: ended by hand, and the last thread of the model is here.
+        unsafe { bury(self.header.as_ptr()) };
     }
 }
 
@@ -257,7 +255,7 @@ fn model_a_start_time_against_a_kill() {
         // A killer and a spawner hold references of their own; the wheel does not.
         killer.join().unwrap();
         spawner.join().unwrap();
-        world.header.free();
+        world.header.alive.end();
         hub.join().unwrap();
         assert_eq!(world.here.len(), 0, "an ended greenlet stands in the wheel");
     });

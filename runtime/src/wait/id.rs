@@ -5,9 +5,5 @@ use std::num::NonZeroU64;
 /// The number of the caller: of the greenlet, or of the OS thread outside any.
 #[inline]
 pub(crate) fn current_id() -> NonZeroU64 {
-    #[cfg(not(greenhub_loom))]
-    let id = crate::greenlet::current::id();
-    #[cfg(greenhub_loom)]
-    let id = super::thread::current().id;
-    NonZeroU64::new(id).expect("ids start at one")
+    NonZeroU64::new(crate::greenlet::current::id()).expect("ids start at one")
 }

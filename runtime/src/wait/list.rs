@@ -357,12 +357,8 @@ struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        // A failed model is torn down by unwinding its threads wherever they stand.
-        #[cfg(not(greenhub_loom))]
-        {
-            eprintln!("greenhub: a wait was left by unwinding while others could still see it");
-            std::process::abort();
-        }
+        eprintln!("greenhub: a wait was left by unwinding while others could still see it");
+        std::process::abort();
     }
 }
 

@@ -44,7 +44,7 @@ impl ThreadParker {
                 None => self.ended.wait(&mut current),
                 Some(at) => {
                     let _timed_out = self.ended.wait_until(&mut current, at);
-                    if *current == epoch && (cfg!(greenhub_loom) || Instant::now() >= at) {
+                    if *current == epoch && crate::facade::instant_now() >= at {
                         *current = epoch.wrapping_add(1);
                         return false;
                     }
@@ -61,16 +61,13 @@ pub(crate) struct ThreadSelf {
     /// Its identity among greenlets and threads.
     pub(crate) id: u64,
     /// Only the thread itself looks at these.
-    #[cfg(not(greenhub_loom))]
     pub(crate) masks: crate::greenlet::timeout::Masks,
 }
 
 // SAFETY: other threads reach only the parker and the id; the masks are the thread's own (`current` is the way to
 // them).
-#[cfg(not(greenhub_loom))]
 unsafe impl Sync for ThreadSelf {}
 // SAFETY: as above; what the masks point to is on the thread's stack while it runs.
-#[cfg(not(greenhub_loom))]
 unsafe impl Send for ThreadSelf {}
 
 impl ThreadSelf {
@@ -78,7 +75,6 @@ impl ThreadSelf {
         Arc::new(Self {
             parker: ThreadParker::new(),
             id: crate::ids::next(),
-            #[cfg(not(greenhub_loom))]
             masks: crate::greenlet::timeout::Masks::new(),
         })
     }
@@ -107,28 +103,16 @@ impl ThreadSelf {
 
 /// What the runtime keeps of the calling OS thread.
 pub(crate) fn current() -> Arc<ThreadSelf> {
-    #[cfg(not(greenhub_loom))]
-    return crate::greenlet::current::thread();
-    #[cfg(greenhub_loom)]
-    {
-        loom::thread_local!(static THREAD: Arc<ThreadSelf> = ThreadSelf::new());
-        THREAD.with(Arc::clone)
-    }
+    crate::greenlet::current::thread()
 }
 
 /// Blocks the calling OS thread until its wait `epoch` ends.
 pub(crate) fn park(epoch: u32, deadline: Option<Instant>, interrupts: Interrupts) -> Ended {
     let thread = current();
-    #[cfg(not(greenhub_loom))]
     let interrupted_at = match interrupts {
         Interrupts::Kept => None,
         _ if cfg!(panic = "abort") || std::thread::panicking() => None,
         _ => thread.masks.earliest_instant(),
-    };
-    #[cfg(greenhub_loom)]
-    let interrupted_at = {
-        let _nothing_interrupts_a_model_yet = interrupts;
-        None
     };
     let until = match (deadline, interrupted_at) {
         (Some(own), Some(other)) => Some(own.min(other)),

@@ -1,6 +1,5 @@
 //! [`Waiter`]: the caller, named so that somebody else can end its wait exactly once.
 
-#[cfg(not(greenhub_loom))]
 use crate::greenlet::{current, header::Header, park, state::Wake, wake::Runnable};
 use crate::wait::thread::{self, ThreadSelf};
 use std::ptr::NonNull;
@@ -18,7 +17,6 @@ pub(crate) struct Waiter {
 struct Target(NonNull<()>);
 
 enum Who {
-    #[cfg(not(greenhub_loom))]
     Greenlet(NonNull<Header>),
     Thread(NonNull<ThreadSelf>),
 }
@@ -26,7 +24,6 @@ enum Who {
 const THREAD: usize = 1;
 
 impl Target {
-    #[cfg(not(greenhub_loom))]
     #[inline(always)]
     fn greenlet(header: NonNull<Header>) -> Self {
         Self(header.cast())
@@ -39,7 +36,6 @@ impl Target {
 
     #[inline(always)]
     fn who(self) -> Who {
-        #[cfg(not(greenhub_loom))]
         if self.0.addr().get() & THREAD == 0 {
             return Who::Greenlet(self.0.cast());
         }
@@ -58,29 +54,24 @@ unsafe impl Sync for Waiter {}
 /// What the waker still owes: putting the woken greenlet on its queue. To be paid after the list's lock is released
 /// (a push may take another hub's inbox), and never dropped.
 #[must_use = "a woken greenlet runs only once it is delivered"]
-pub(crate) struct Wakeup(#[cfg(not(greenhub_loom))] Option<Runnable>);
+pub(crate) struct Wakeup(Option<Runnable>);
 
 impl Wakeup {
     /// The waiter is a thread, which has been told, or a greenlet that was still awake: nothing is left to do.
     #[inline]
     fn done() -> Self {
-        Self(
-            #[cfg(not(greenhub_loom))]
-            None,
-        )
+        Self(None)
     }
 
     /// Makes the woken greenlet runnable.
     #[inline]
     pub(crate) fn deliver(self) {
-        #[cfg(not(greenhub_loom))]
         if let Some(runnable) = self.0 {
             runnable.deliver();
         }
     }
 
     /// As `deliver`, but if the greenlet lives on this hub it runs next, once.
-    #[cfg(not(greenhub_loom))]
     pub(crate) fn deliver_next(self) {
         if let Some(runnable) = self.0 {
             runnable.deliver_next();
@@ -156,7 +147,6 @@ impl Waiter {
     /// In a greenlet inside `no_switch`, which must not wait: here, where nobody knows of the wait yet.
     #[inline]
     pub(crate) fn current() -> Waiter {
-        #[cfg(not(greenhub_loom))]
         if let Some(greenlet) = current::greenlet() {
             return Waiter::of(greenlet);
         }
@@ -166,14 +156,12 @@ impl Waiter {
     /// As [`Waiter::current`] where no greenlet runs.
     #[cold]
     fn current_thread() -> Waiter {
-        #[cfg(not(greenhub_loom))]
         current::check_may_block();
         let thread = thread::current();
         Waiter { target: Target::thread(ThreadSelf::address(&thread)), epoch: thread.parker.epoch() }
     }
 
     /// As [`Waiter::current`], in a greenlet that knows itself.
-    #[cfg(not(greenhub_loom))]
     #[inline]
     pub(crate) fn of(greenlet: current::Running) -> Waiter {
         park::check_may_switch(greenlet);
@@ -181,7 +169,6 @@ impl Waiter {
     }
 
     /// The greenlet that waits, if it is one.
-    #[cfg(not(greenhub_loom))]
     #[inline]
     pub(crate) fn as_greenlet(&self) -> Option<NonNull<Header>> {
         match self.target.who() {
@@ -191,7 +178,6 @@ impl Waiter {
     }
 
     /// The number of the wait.
-    #[cfg(not(greenhub_loom))]
     #[inline]
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
@@ -210,7 +196,6 @@ impl Waiter {
         match self.target.who() {
             // SAFETY: a greenlet inside its wait has not ended, so its header is alive; once the state word says that
             // the wait is over it is not touched any more.
-            #[cfg(not(greenhub_loom))]
             Who::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
                 // SAFETY: the verdict says that we own the push.
                 Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(header) }))),
@@ -229,7 +214,6 @@ impl Waiter {
     pub(crate) fn renew(&mut self) {
         self.epoch = match self.target.who() {
             // SAFETY: the waiter calls this about itself.
-            #[cfg(not(greenhub_loom))]
             Who::Greenlet(header) => unsafe { header.as_ref() }.state.load().epoch(),
             // SAFETY: as above.
             Who::Thread(thread) => unsafe { thread.as_ref() }.parker.epoch(),
@@ -247,10 +231,7 @@ pub(crate) fn park(
     interrupts: Interrupts,
     reason: &Reason,
 ) -> Ended {
-    #[cfg(greenhub_loom)]
-    let _for_reports_only = reason;
     match waiter.target.who() {
-        #[cfg(not(greenhub_loom))]
         Who::Greenlet(header) => {
             // SAFETY: a greenlet parks itself only, so the caller runs on it.
             let greenlet = unsafe { current::Running::itself(header) };
@@ -263,6 +244,5 @@ pub(crate) fn park(
 /// Unwinds the caller if a kill or an enclosing timeout is due and may be delivered here (not inside `shield`, not
 /// while the caller already unwinds). Returns otherwise.
 pub(crate) fn deliver_interrupts() {
-    #[cfg(not(greenhub_loom))]
     crate::greenlet::kill::deliver_interrupts();
 }

@@ -1,11 +1,12 @@
 //! The registry under loom: a reader gets references to greenlets that have not ended only, and strikes nobody's slot.
 //!
-//! All of `registry.rs` runs as it ships; a header is what `greenlet/header_model.rs` leaves of it, and using one after
-//! its end is what loom looks for.
+//! All of `registry.rs` and of a header's references runs as it ships; using a header after its end is what loom looks
+//! for.
 
 use super::{Shard, remove};
-use crate::facade::{Arc, Mutex};
-use crate::greenlet::header::{Graveyard, Ref};
+use crate::facade::Arc;
+use crate::greenlet::header::Ref;
+use crate::greenlet::header::bare::bare;
 use crate::greenlet::state::State;
 use crate::model::explore;
 use loom::thread;
@@ -14,22 +15,16 @@ struct World {
     /// The hub that spawns, and the one where greenlets end.
     spawning: Shard,
     ending: Shard,
-    memory: Mutex<Graveyard>,
 }
 
 impl World {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            spawning: Shard::new(),
-            ending: Shard::new(),
-            memory: Mutex::new(Graveyard(Vec::new())),
-        })
+        Arc::new(Self { spawning: Shard::new(), ending: Shard::new() })
     }
 
     /// A greenlet with its life reference alone.
     fn spawn(&self) -> Ref {
-        let life = Ref::create(State::unstarted());
-        self.memory.lock().0.push(life.as_ptr());
+        let life = bare(State::unstarted());
         // SAFETY: only the thread that plays the spawning hub calls this.
         unsafe { self.spawning.insert(life.as_ptr()) };
         life
@@ -39,7 +34,7 @@ impl World {
     fn read(&self) -> usize {
         let mut seen = Vec::new();
         self.spawning.snapshot(&mut seen);
-        seen.iter().for_each(|header| header.in_use());
+        seen.iter().for_each(|header| header.alive.in_use());
         seen.len()
     }
 }

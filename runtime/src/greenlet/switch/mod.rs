@@ -8,15 +8,22 @@
 //! suspends with a `ret`: the processor predicts a `ret` from the calls it has seen, so every frame between the user's
 //! code and the switch costs a misprediction. Two jumps leave that prediction alone: greenlets that suspend in the same
 //! function find each other's return addresses there.
+//!
+//! In models there is no switch: a greenlet that suspends waits in its own loom thread.
 
-#[cfg(any(not(target_arch = "x86_64"), not(unix), greenhub_portable_switch))]
+#[cfg(greenhub_loom)]
+#[path = "../../model/switch.rs"]
+mod modelled;
+#[cfg(all(not(greenhub_loom), any(not(target_arch = "x86_64"), not(unix), greenhub_portable_switch)))]
 mod portable;
-#[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
+#[cfg(all(not(greenhub_loom), target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
 mod x86_64;
 
-#[cfg(any(not(target_arch = "x86_64"), not(unix), greenhub_portable_switch))]
+#[cfg(greenhub_loom)]
+pub(crate) use modelled::Context;
+#[cfg(all(not(greenhub_loom), any(not(target_arch = "x86_64"), not(unix), greenhub_portable_switch)))]
 pub(crate) use portable::Context;
-#[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
+#[cfg(all(not(greenhub_loom), target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
 pub(crate) use x86_64::Context;
 
 /// What the hub is to do with a greenlet that switched to it.
@@ -37,5 +44,5 @@ pub(crate) enum After {
     Await,
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(greenhub_loom)))]
 mod tests;

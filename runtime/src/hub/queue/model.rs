@@ -2,7 +2,7 @@
 //! its end.
 //!
 //! `queue.rs`, `greenlet/state.rs` and `timer/mod.rs` with its wheel run as they ship; the deque is the locked one of
-//! `facade.rs`, and a header what `greenlet/header_model.rs` leaves of it. Played is what hubs do with an entry
+//! `facade/modelled/deque.rs`, and a header a bare one, with nothing to run. Played is what hubs do with an entry
 //! (`Hub::execute`), with a timer (`Shared::deliver_fired`), and in migrate mode with a greenlet woken on another hub,
 //! which runs there (`Runnable::deliver`). A wake stands for an unlock, a message, or the readiness that whoever polls
 //! the reactor of the greenlet's old hub reports.
@@ -10,7 +10,8 @@
 use super::{Entry, Queue};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, UnsafeCell};
-use crate::greenlet::header::{Graveyard, Header, Life, Ref, let_go};
+use crate::greenlet::header::bare::{bare, bury};
+use crate::greenlet::header::{Header, Life, Ref, let_go};
 use crate::greenlet::state::{Commit, Kill, Owner, State, Wake};
 use crate::hub::queue::Stealers;
 use crate::model::explore;
@@ -29,7 +30,6 @@ struct World {
     stack: UnsafeCell<usize>,
     ended: AtomicUsize,
     timers: [Timers; 3],
-    _memory: Graveyard,
 }
 
 // SAFETY: loom watches what is shared.
@@ -39,10 +39,8 @@ unsafe impl Send for World {}
 
 impl World {
     fn new(state: State) -> Arc<Self> {
-        let header = Ref::create(state);
         Arc::new(Self {
-            _memory: Graveyard(vec![header.as_ptr()]),
-            header: ManuallyDrop::new(header),
+            header: ManuallyDrop::new(bare(state)),
             stack: UnsafeCell::new(0),
             ended: AtomicUsize::new(0),
             timers: std::array::from_fn(|_| Timers::starting_at(0)),
@@ -61,7 +59,7 @@ impl World {
     fn execute(&self, entry: Entry, hub: usize) {
         assert_eq!(entry.header(), self.greenlet());
         if entry.is_start() {
-            self.header.in_use();
+            self.header.alive.in_use();
             if !self.header.state.claim() {
                 return;
             }
@@ -103,12 +101,19 @@ impl World {
         assert!(self.header.state.finish(true).is_ok());
         // Relaxed: a count.
         assert_eq!(self.ended.fetch_add(1, Ordering::Relaxed), 0, "ended twice");
-        self.header.free();
+        self.header.alive.end();
     }
 
     fn assert_ended(&self) {
         assert_eq!(self.ended.load(Ordering::Relaxed), 1, "it is lost");
         assert!(self.timers.iter().all(|timers| timers.len() == 0), "an ended greenlet stands in a wheel");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // SAFETY: ended by hand, and the last thread of the model is here.
+        unsafe { bury(self.header.as_ptr()) };
     }
 }
 
@@ -218,7 +223,6 @@ fn model_claims_and_a_sweep_against_a_steal() {
     struct Greenlets {
         headers: Vec<NonNull<Header>>,
         runs: Vec<UnsafeCell<usize>>,
-        _memory: Graveyard,
     }
     // SAFETY: loom watches what is shared.
     unsafe impl Sync for Greenlets {}
@@ -240,7 +244,7 @@ fn model_claims_and_a_sweep_against_a_steal() {
             let greenlet = entry.header();
             // SAFETY: a start entry keeps the header alive, stale or not.
             let header = unsafe { greenlet.as_ref() };
-            header.in_use();
+            header.alive.in_use();
             if header.state.claim() {
                 self.run(greenlet);
             } else {
@@ -252,12 +256,9 @@ fn model_claims_and_a_sweep_against_a_steal() {
     explore(|| {
         let queue = Queue::new(false);
         // Their life and their handle share the reference.
-        let headers: Vec<_> = (0..5).map(|_| Ref::create(State::unstarted()).into_raw()).collect();
-        let greenlets = Arc::new(Greenlets {
-            runs: headers.iter().map(|_| UnsafeCell::new(0)).collect(),
-            _memory: Graveyard(headers.clone()),
-            headers,
-        });
+        let headers: Vec<_> = (0..5).map(|_| ManuallyDrop::new(bare(State::unstarted())).as_ptr()).collect();
+        let greenlets =
+            Arc::new(Greenlets { runs: headers.iter().map(|_| UnsafeCell::new(0)).collect(), headers });
         for header in &greenlets.headers {
             // SAFETY: new, and in no queue.
             queue.push_shared(Entry::start(unsafe { Life::from_raw(*header) }));
@@ -292,7 +293,7 @@ fn model_claims_and_a_sweep_against_a_steal() {
             // SAFETY: its handle has not let go.
             unsafe { let_go(*greenlet, Owner::Handle) };
             // SAFETY: the memory stays.
-            assert!(!unsafe { greenlet.as_ref() }.is_alive(), "an owner never let go");
+            assert!(!unsafe { greenlet.as_ref() }.alive.is_alive(), "an owner never let go");
         }
     });
 }

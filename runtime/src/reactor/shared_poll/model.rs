@@ -7,7 +7,8 @@
 
 use super::{EventQueue, SharedPoll};
 use crate::facade::{Arc, Condvar, Mutex};
-use crate::greenlet::header::{Graveyard, Header, Ref};
+use crate::greenlet::header::bare::bare;
+use crate::greenlet::header::{Header, Ref};
 use crate::greenlet::state::{Commit, State, Wake};
 use crate::hub::idle::{Bed, Sleeper, doze};
 use crate::hub::inbox::Inbox;
@@ -34,7 +35,6 @@ struct Hub {
     inbox: Inbox<Header>,
     greenlet: Ref,
     epoch: u32,
-    memory: Graveyard,
 }
 
 // SAFETY: loom watches what is shared.
@@ -104,7 +104,7 @@ struct World {
 
 impl World {
     fn new() -> Arc<Self> {
-        let greenlet = Ref::create(State::unstarted());
+        let greenlet = bare(State::unstarted());
         assert!(greenlet.state.claim());
         let epoch = greenlet.state.load().epoch();
         assert_eq!(greenlet.state.commit_park(epoch, false, false), Commit::Parked);
@@ -113,7 +113,6 @@ impl World {
             changed: Condvar::new(),
             bed: Bed::new(),
             inbox: Inbox::new(),
-            memory: Graveyard(vec![greenlet.as_ptr()]),
             greenlet,
             epoch,
         });
