@@ -2,8 +2,8 @@
 //!
 //! The modules that models run (state word, header, join, kill, park, wait list, locks, channels, and what stands on
 //! them) take their atomics, cells, short locks, clock and thread-locals from here and from nowhere else. In an ordinary
-//! build these are std's and parking_lot's at no cost ([`ordinary`]); with `--cfg greenhub_loom` they are loom's
-//! ([`modelled`]), so that a model runs the very code that ships. The cfg is the crate's own, so that no dependency is
+//! build these are std's and parking_lot's at no cost (`ordinary`); with `--cfg greenhub_loom` they are loom's
+//! (`modelled`), so that a model runs the very code that ships. The cfg is the crate's own, so that no dependency is
 //! flipped with it.
 //!
 //! Atomics come in two kinds. [`atomic`] are those that are made while the program runs: under loom their first use must
