@@ -23,6 +23,7 @@ struct Counts {
 }
 
 fn main() {
+    keep_a_heap();
     let mut stress = Stress::start("stacks");
     let runtime = stress.runtime();
     let mut counts = Counts::default();
@@ -42,6 +43,25 @@ fn main() {
         counts.frames.load(SeqCst)
     );
     stress.finish(runtime, &done);
+}
+
+/// Sees to it that the allocator has memory of its own while the system grants none: the runtime takes what is left of the
+/// address space for stacks, and the first small allocation that needs more ends the program.
+fn keep_a_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const HEAP: usize = 64 << 20;
+        let largest = i32::try_from(2 * HEAP).expect("it fits");
+        // One arena for all threads, none of which asks the system for its own; what is freed stays in it.
+        // SAFETY: sets parameters, before there are other threads.
+        let set = unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1) == 1
+                && libc::mallopt(libc::M_MMAP_THRESHOLD, largest) == 1
+                && libc::mallopt(libc::M_TRIM_THRESHOLD, largest) == 1
+        };
+        assert!(set, "the allocator takes no parameters");
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(HEAP)));
+    }
 }
 
 /// Ends a round's own runtime.
