@@ -4,15 +4,22 @@
 //! atomics, cells and short locks from here and from nowhere else. In an ordinary build these are std's atomics
 //! and parking_lot's locks at no cost; with `--cfg greenhub_loom` they are loom's, so that a model runs the very
 //! code that ships. The cfg is the crate's own, so that no dependency is flipped with it.
+//!
+//! A third arm, `--cfg greenhub_schedule`, puts the [schedule](crate::schedule)'s forms in their place, and adds what
+//! a whole hub needs beyond its protocols: threads, the clock, the event queue and the deque.
 
 /// Atomics and the explicit fence. loom ignores the strength of a `SeqCst` access but models the fence, so
 /// protocols that need a total order use `fence(SeqCst)` (invariant 7).
 pub(crate) mod atomic {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
     #[cfg(greenhub_loom)]
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
-    #[cfg(not(greenhub_loom))]
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
@@ -28,12 +35,58 @@ pub(crate) use std::sync::Arc;
 pub(crate) fn spin_loop() {
     #[cfg(greenhub_loom)]
     loom::thread::yield_now();
-    #[cfg(not(greenhub_loom))]
+    #[cfg(greenhub_schedule)]
+    crate::schedule::thread::yield_now();
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
     std::hint::spin_loop();
 }
 
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::thread;
+/// OS threads.
+#[cfg(greenhub_loom)]
+pub(crate) use loom::thread;
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) use std::thread;
+
+/// The clock.
+pub(crate) mod time {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::time::{now, origin};
+    #[cfg(not(greenhub_schedule))]
+    use std::time::Instant;
+
+    /// Now.
+    #[cfg(not(greenhub_schedule))]
+    #[inline(always)]
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+
+    /// Where the runtime's clock starts.
+    #[cfg(not(greenhub_schedule))]
+    pub(crate) fn origin() -> Instant {
+        Instant::now()
+    }
+}
+
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::mio;
+/// The event queue.
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) use mio;
+
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::deque;
+/// What may be stolen.
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) use crossbeam_deque as deque;
+
 #[cfg(not(greenhub_loom))]
 mod imp {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::lock::{Condvar, Mutex, MutexGuard};
+    #[cfg(not(greenhub_schedule))]
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 
     /// An `UnsafeCell` with loom's closure interface, so that loom can watch every access.

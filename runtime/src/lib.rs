@@ -56,6 +56,8 @@ mod ids;
 mod model;
 mod monitor;
 mod reactor;
+#[cfg(greenhub_schedule)]
+mod schedule;
 pub mod sync;
 mod timer;
 mod wait;

@@ -60,7 +60,7 @@ pub fn sleep(duration: Duration) {
 /// assert!(Instant::now() >= soon);
 /// ```
 pub fn sleep_until(deadline: Instant) {
-    if deadline <= Instant::now() {
+    if deadline <= crate::facade::time::now() {
         return crate::yield_now();
     }
     sleep_to(Some(deadline));

@@ -24,6 +24,7 @@
 
 use super::pool::PoolCounts;
 use crate::facade::atomic::{AtomicBool, Ordering};
+use crate::facade::time;
 use crate::facade::{Arc, Condvar, Mutex, MutexGuard};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -31,10 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
-#[cfg(greenhub_loom)]
-use loom::thread;
-#[cfg(not(greenhub_loom))]
-use std::thread;
+use crate::facade::thread;
 
 /// What the pool runs. Dropped unrun, it must tell whoever waits for it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -163,7 +161,7 @@ impl Queue {
                 None => self.empty.wait(&mut state),
                 Some(at) => {
                     let _timed_out = self.empty.wait_until(&mut state, at);
-                    if state.threads > 0 && (cfg!(greenhub_loom) || Instant::now() >= at) {
+                    if state.threads > 0 && (cfg!(greenhub_loom) || time::now() >= at) {
                         return false;
                     }
                 }
@@ -229,14 +227,14 @@ impl Queue {
     fn sleep(&self, state: &mut MutexGuard<'_, State>, bed: &Arc<Bed>) -> bool {
         bed.woken.store(false, Ordering::Relaxed);
         state.idle.push(Arc::clone(bed));
-        let deadline = Instant::now().checked_add(self.idle);
+        let deadline = time::now().checked_add(self.idle);
         while !bed.woken.load(Ordering::Relaxed) {
             let Some(at) = deadline else {
                 bed.bell.wait(state);
                 continue;
             };
             let _timed_out = bed.bell.wait_until(state, at);
-            let over = cfg!(greenhub_loom) || Instant::now() >= at;
+            let over = cfg!(greenhub_loom) || time::now() >= at;
             if over && !bed.woken.load(Ordering::Relaxed) {
                 state.idle.retain(|other| !Arc::ptr_eq(other, bed));
                 return false;

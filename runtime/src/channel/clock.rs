@@ -6,6 +6,7 @@ use super::error::RecvTimeoutError;
 use super::receiver::Receiver;
 use super::shared::Patience;
 use crate::facade::Mutex as ShortMutex;
+use crate::facade::time;
 use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::time::{Duration, Instant};
 
@@ -66,12 +67,12 @@ impl<T> Clock<T> {
 
     pub(super) fn is_due(&self) -> bool {
         let next = self.inner.lock().next;
-        next.is_some_and(|next| next <= Instant::now())
+        next.is_some_and(|next| next <= time::now())
     }
 
     pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
         loop {
-            let now = Instant::now();
+            let now = time::now();
             let mut inner = self.inner.lock();
             if let Some(due) = inner.take(now) {
                 drop(inner);

@@ -16,6 +16,7 @@ use super::state::State;
 use super::switch::{Context, Suspender};
 use super::timeout::Masks;
 use super::waiting::WaitReport;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
@@ -25,7 +26,6 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;

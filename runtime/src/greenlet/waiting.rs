@@ -11,7 +11,7 @@
 use super::header::{Header, Ref};
 use super::state::{Commit, Phase};
 use super::wake::Runnable;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// What one greenlet waits for. Written by the greenlet alone.
 #[derive(Default)]

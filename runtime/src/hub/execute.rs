@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::queue::Entry;
+use crate::facade::atomic::Ordering;
 use crate::greenlet::finish;
 use crate::greenlet::header::{Header, Ref};
 use crate::greenlet::join::{hand_back, wake_joiners};
@@ -13,7 +14,6 @@ use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 impl Hub {
     /// Runs what an entry stands for, until it suspends or ends.

@@ -1,6 +1,6 @@
 //! What a hub counts: relaxed counters that only the hub itself writes, so counting is a load and a store.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::facade::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread changes and any thread may read.
 #[derive(Default)]

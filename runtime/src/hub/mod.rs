@@ -42,9 +42,9 @@ pub(crate) struct HubShared {
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
     /// The number of the greenlet that runs or ran last, for reports.
-    pub(crate) running: std::sync::atomic::AtomicU64,
+    pub(crate) running: crate::facade::atomic::AtomicU64,
     /// The number by which the system knows this hub's OS thread, or 0.
-    pub(crate) thread: std::sync::atomic::AtomicU32,
+    pub(crate) thread: crate::facade::atomic::AtomicU32,
 }
 
 /// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a

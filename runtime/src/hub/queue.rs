@@ -9,8 +9,8 @@
 //! pushed on the deque before it, and may run once all those have left the deque.
 
 use super::policy;
+use crate::facade::deque::{Steal, Stealer, Worker};
 use crate::greenlet::header::{Header, Ref};
-use crossbeam_deque::{Stealer, Worker};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -265,14 +265,14 @@ impl Queue {
             for _ in 0..policy::STEAL_RETRIES {
                 let before = self.deque.len();
                 match stealer.steal_batch_with_limit_and_pop(&self.deque, limit) {
-                    crossbeam_deque::Steal::Success(entry) => {
+                    Steal::Success(entry) => {
                         let moved = self.deque.len().saturating_sub(before);
                         self.pushed.set(self.pushed.get() + moved as u64);
                         self.deque_at_most.set(self.deque_at_most.get() + moved);
                         return Some((entry, moved + 1));
                     }
-                    crossbeam_deque::Steal::Empty => break,
-                    crossbeam_deque::Steal::Retry => std::hint::spin_loop(),
+                    Steal::Empty => break,
+                    Steal::Retry => std::hint::spin_loop(),
                 }
             }
         }

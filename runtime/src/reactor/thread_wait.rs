@@ -2,6 +2,7 @@
 
 use super::caller;
 use super::source::{Awaited, Direction};
+use crate::facade::time;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -19,14 +20,14 @@ pub(super) fn wait(
     };
     let until = caller::effective_deadline(deadline);
     loop {
-        let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining = until.map(|until| until.saturating_duration_since(time::now()));
         let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
         match ppoll(&mut polled, remaining) {
             Ok(true) => return Ok(Awaited::Woken),
-            Ok(false) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+            Ok(false) if deadline.is_some_and(|deadline| time::now() >= deadline) => {
                 return Ok(Awaited::TimedOut);
             }
-            Ok(false) if until.is_some_and(|until| Instant::now() >= until) => {
+            Ok(false) if until.is_some_and(|until| time::now() >= until) => {
                 return Ok(Awaited::Interrupted);
             }
             Ok(false) => {}
@@ -38,7 +39,7 @@ pub(super) fn wait(
 
 /// Whether a call in `direction` would find something, without waiting.
 pub(crate) fn is_ready_now(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
-    Ok(wait(fd, direction, Some(Instant::now()))? == Awaited::Woken)
+    Ok(wait(fd, direction, Some(time::now()))? == Awaited::Woken)
 }
 
 /// Whether nothing will come any more: the peer has finished, or this end was shut down for reading.

@@ -3,6 +3,8 @@
 use super::fork;
 use super::{Migration, RUNNING, Runtime, Shared};
 use crate::blocking::BlockingPool;
+use crate::facade::Mutex;
+use crate::facade::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
 use crate::greenlet::registry::Shard;
@@ -17,14 +19,12 @@ use crate::reactor::Reactor;
 use crate::stack::overflow::{self, AlternateStack, SignalWriter};
 use crate::stack::{StackCache, StackConfig, StackPool, StackSize};
 use crate::timer::Timers;
-use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The most hubs a runtime may have.
@@ -201,6 +201,12 @@ impl Builder {
         self
     }
 
+    /// Any mode, for schedules.
+    #[cfg(all(test, greenhub_schedule))]
+    pub(crate) fn set_migration(&mut self, migration: Migration) {
+        self.migration = migration;
+    }
+
     /// Starts the hubs.
     ///
     /// # Errors
@@ -257,6 +263,7 @@ impl Builder {
             phase: AtomicU8::new(RUNNING),
             outside: Mutex::new(Shard::new()),
             spawned_outside: AtomicU64::new(0),
+            outside_turn: AtomicU64::new(0),
         });
         // From here on dropping the runtime ends whatever has been started.
         let runtime = Runtime { shared, threads: Mutex::new(Vec::with_capacity(hubs)) };
@@ -269,7 +276,7 @@ impl Builder {
         for (index, queue) in queues.into_iter().enumerate() {
             let shared = runtime.shared.clone();
             let core = cores.get(index % cores.len().max(1)).copied();
-            let thread = std::thread::Builder::new()
+            let thread = crate::facade::thread::Builder::new()
                 .name(format!("greenhub-hub-{index}"))
                 .spawn(move || run_hub(index, shared, queue, core))
                 .map_err(|error| {

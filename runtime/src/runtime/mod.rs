@@ -11,6 +11,8 @@ pub(crate) use default::{default_runtime, started as started_default_runtime, tr
 pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
+use crate::facade::Mutex;
+use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::{Extra, Header, Kind, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
@@ -21,10 +23,8 @@ use crate::hub::HubShared;
 use crate::hub::idle::Watch;
 use crate::monitor::Monitor;
 use crate::stack::{StackPool, StackSize};
-use parking_lot::Mutex;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Whether started greenlets may change hubs.
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     /// Greenlets spawned from outside, for which no hub's shard may be used.
     outside: Mutex<Shard>,
     spawned_outside: AtomicU64,
+    /// Whose turn it is to be the first choice for a greenlet spawned from outside.
+    pub(crate) outside_turn: AtomicU64,
 }
 
 impl Shared {
@@ -181,7 +183,7 @@ impl Shared {
 /// ```
 pub struct Runtime {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    threads: Mutex<Vec<crate::facade::thread::JoinHandle<()>>>,
 }
 
 impl Runtime {
@@ -221,6 +223,12 @@ impl Runtime {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Another handle of the same runtime, for a thread of a schedule, which must forget it.
+    #[cfg(all(test, greenhub_schedule))]
+    pub(crate) fn for_schedule(shared: Arc<Shared>) -> std::mem::ManuallyDrop<Self> {
+        std::mem::ManuallyDrop::new(Self { shared, threads: Mutex::new(Vec::new()) })
     }
 
     /// What every hub has done so far.

@@ -1,11 +1,12 @@
 //! The end of a runtime.
 
 use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
+use crate::facade::Mutex;
+use crate::facade::atomic::Ordering;
+use crate::facade::time;
 use crate::greenlet::kill;
-use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often greenlets that still live are asked again to end (one may swallow its unwinding, or spawn others).
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -47,8 +48,8 @@ impl Runtime {
         if shared.is_ended() {
             return threads.is_empty();
         }
-        let deadline = Instant::now().checked_add(limit);
-        let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+        let deadline = time::now().checked_add(limit);
+        let in_time = || deadline.is_none_or(|deadline| time::now() < deadline);
         {
             // With the lock, so that no spawn from outside is half done.
             let _outside = shared.outside.lock();
@@ -57,7 +58,7 @@ impl Runtime {
         }
         shared.monitor.stop();
         shared.blocking.close();
-        let mut ask_at = Instant::now();
+        let mut ask_at = time::now();
         let mut ended = threads.is_empty();
         while !threads.is_empty() {
             if shared.live() == 0 {
@@ -67,9 +68,9 @@ impl Runtime {
             if !in_time() {
                 break;
             }
-            if Instant::now() >= ask_at {
+            if time::now() >= ask_at {
                 shared.greenlets().iter().for_each(|greenlet| kill::kill(greenlet));
-                ask_at = Instant::now() + ASK_EVERY;
+                ask_at = time::now() + ASK_EVERY;
             }
             crate::sleep(Duration::from_micros(200));
         }
@@ -90,10 +91,10 @@ impl Runtime {
             }
         }
         // It was bidden to end long ago, and takes its time only in a callback of the user's.
-        let grace = Instant::now() + ASK_EVERY;
-        threads_ended &= shared.monitor.join(|| in_time() || Instant::now() < grace);
+        let grace = time::now() + ASK_EVERY;
+        threads_ended &= shared.monitor.join(|| in_time() || time::now() < grace);
         let blocking_ended =
-            shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
+            shared.blocking.shutdown(deadline.unwrap_or_else(|| time::now() + DROP_PATIENCE));
         for hub in shared.hubs() {
             hub.reactor.close();
             hub.mailbox.close(ended && threads_ended);
@@ -130,7 +131,7 @@ impl Runtime {
     fn drop_elsewhere(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
         let rest = ManuallyDrop::new(Runtime { shared: self.shared.clone(), threads: Mutex::new(threads) });
-        let started = std::thread::Builder::new()
+        let started = crate::facade::thread::Builder::new()
             .name("greenhub-shutdown".into())
             .spawn(move || drop(ManuallyDrop::into_inner(rest)));
         if let Err(error) = started {

@@ -146,7 +146,8 @@ impl RawMutex {
         loop {
             // Under the list's lock: enlist if the lock is held, else take it.
             let woken = side == Side::Front;
-            let starved = woken && overtaken_since.is_some_and(|since| since.elapsed() >= STARVATION);
+            let starved = woken
+                && overtaken_since.is_some_and(|since| crate::facade::time::now() - since >= STARVATION);
             if self.take_or_announce(woken, starved) {
                 drop(queue);
                 self.note_holder();
@@ -160,7 +161,7 @@ impl RawMutex {
                 Waited::Woken(Handed::Chance) => {
                     // A deadline or an interrupt that came meanwhile ends the next wait, not this chance.
                     side = Side::Front;
-                    overtaken_since.get_or_insert_with(Instant::now);
+                    overtaken_since.get_or_insert_with(crate::facade::time::now);
                 }
                 Waited::Over { state, why, .. } => {
                     self.withdraw(&state);

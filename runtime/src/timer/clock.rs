@@ -1,5 +1,6 @@
 //! The runtime's clock: nanoseconds since the process first asked.
 
+use crate::facade::time;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,13 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 fn base() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
-    *BASE.get_or_init(Instant::now)
+    *BASE.get_or_init(time::origin)
 }
 
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {
-    nanos(Instant::now())
+    nanos(time::now())
 }
 
 /// `at` on this clock; times too far to count become [`NEVER`].
@@ -24,7 +25,7 @@ pub(crate) fn nanos(at: Instant) -> u64 {
 
 /// The instant `after` from now, or `None` if it is too far to be told: it never comes.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    Instant::now().checked_add(after)
+    time::now().checked_add(after)
 }
 
 /// The instant of a time on this clock; none for [`NEVER`].

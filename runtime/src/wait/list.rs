@@ -357,7 +357,7 @@ impl Drop for AbortOnUnwind {
 
 /// The instant `timeout` from now; none if that is beyond the clock's range, which is never.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    crate::facade::time::now().checked_add(timeout)
 }
 
 #[cfg(all(test, not(greenhub_loom)))]
