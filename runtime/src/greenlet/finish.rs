@@ -7,7 +7,6 @@
 use super::header::{Header, Outcome};
 use super::join_error::JoinError;
 use super::kill::Killed;
-use super::switch::Suspender;
 use super::unwind;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +16,10 @@ use std::ptr::NonNull;
 ///
 /// # Safety
 ///
-/// Called once, on the greenlet's new stack, by whoever owns its right to run; `suspender` belongs to that stack.
-pub(crate) unsafe fn main(greenlet: NonNull<Header>, suspender: Suspender) {
+/// Called once, on the greenlet's new stack, by whoever owns its right to run.
+pub(crate) unsafe fn main(greenlet: NonNull<Header>) {
     // SAFETY: the life reference is held while the greenlet runs.
     let header = unsafe { greenlet.as_ref() };
-    header.fiber.suspender.set(Some(suspender));
     if header.state.load().kill_requested() {
         header.state.take_kill();
         // SAFETY: we own the right to run, and nobody has run or dropped the closure.

@@ -3,7 +3,7 @@
 //! Who may touch what, when:
 //!
 //! * `state`, `refs`, `link`, `home`, and the atomics of the wait report: anybody who holds a reference.
-//! * the [`Fiber`] fields (context, yielder, masks, timeout frames, locals): whoever owns the greenlet's right to run
+//! * the [`Fiber`] fields (context, masks, timeout frames, locals): whoever owns the greenlet's right to run
 //!   (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
 //! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
 //!   last reference, which may go anywhere, while a result need not be `Send`.
@@ -13,7 +13,7 @@ use super::join_error::JoinError;
 use super::local::Locals;
 use super::memory;
 use super::state::State;
-use super::switch::{Context, Suspender};
+use super::switch::Context;
 use super::timeout::Masks;
 use super::waiting::WaitReport;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
@@ -83,7 +83,6 @@ pub(crate) struct RunMark {
 /// What belongs to whoever owns the right to run. In the order of use, as the header.
 #[repr(C)]
 pub(crate) struct Fiber {
-    pub(crate) suspender: Cell<Option<Suspender>>,
     /// It is suspended while it unwinds, so it stays on this hub.
     pub(crate) held: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
@@ -174,7 +173,6 @@ impl Ref {
                     home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
                     fiber: Fiber {
                         context: UnsafeCell::new(None),
-                        suspender: Cell::new(None),
                         masks: Masks::new(),
                         unwinding: Cell::new(false),
                         held: Cell::new(false),

@@ -70,7 +70,7 @@ impl Hub {
         let counters = &self.shared().counters;
         counters.live_stacks.add(1);
         counters.started.add(1);
-        let context = Context::new(stack, greenlet, finish::main);
+        let context = Context::new(stack, greenlet);
         // SAFETY: ours until the greenlet parks.
         unsafe { *header.fiber.context.get() = Some(context) };
         Ok(())
@@ -93,7 +93,7 @@ impl Hub {
         shared.running.store(header.id, Ordering::Relaxed);
         shared.counters.switches.add(1);
         // SAFETY: as above; a begun greenlet has a context, and only its runner touches it.
-        let after = unsafe { (*header.fiber.context.get()).as_mut().unwrap_unchecked() }.resume();
+        let after = unsafe { (*header.fiber.context.get()).as_ref().unwrap_unchecked().resume() };
         self.current.set(None);
         match after {
             Some(After::Yield) => {

@@ -84,6 +84,12 @@ impl Stack {
         self.slot.owner().store(std::ptr::null_mut(), Ordering::Relaxed);
     }
 
+    /// Where the stack begins to grow down.
+    #[inline]
+    pub(crate) fn top(&self) -> *mut u64 {
+        self.slot.top()
+    }
+
     /// The owner, or null.
     #[inline]
     pub(crate) fn owner(&self) -> *mut () {

@@ -207,6 +207,12 @@ impl Slot {
         Ok(())
     }
 
+    /// As [`Slot::base`], to write there.
+    #[inline]
+    pub(super) fn top(&self) -> *mut u64 {
+        self.region().start.with_addr(self.base()).as_ptr().cast()
+    }
+
     /// The word in which the hub names the greenlet that runs here.
     pub(super) fn owner(&self) -> &AtomicPtr<()> {
         let header = self.region().start.with_addr(self.base()).cast::<AtomicPtr<()>>();
