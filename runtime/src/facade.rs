@@ -74,7 +74,9 @@ pub(crate) mod time {
 pub(crate) use crate::schedule::mio;
 /// The event queue.
 #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
-pub(crate) use mio;
+pub(crate) mod mio {
+    pub(crate) use ::mio::*;
+}
 
 #[cfg(greenhub_schedule)]
 pub(crate) use crate::schedule::deque;
