@@ -100,3 +100,31 @@ fn schedule_kill_waiters() {
         });
     });
 }
+
+/// A receiver is killed while a message comes: it has it, or another one gets it.
+#[test]
+fn schedule_kill_receiver() {
+    explore("kill_receiver", || {
+        with_runtime(|runtime| {
+            let (send, receive) = crate::channel::bounded(world::below(2) as usize);
+            let receiver = || {
+                let receive = receive.clone();
+                runtime.spawn(move || receive.recv())
+            };
+            let (victim, other) = (receiver(), receiver());
+            let killer = runtime.spawn({
+                let greenlet = victim.greenlet().clone();
+                move || greenlet.kill()
+            });
+            send.send(7).unwrap();
+            let to_victim = victim.join();
+            if to_victim.as_ref().is_ok_and(Result::is_ok) {
+                drop(send);
+                assert!(other.join().unwrap().is_err());
+            } else {
+                assert_eq!(other.join().unwrap(), Ok(7));
+            }
+            killer.join().unwrap();
+        });
+    });
+}

@@ -37,9 +37,9 @@ fn schedule_shutdown_against_spawn_and_wake() {
                 let (shared, tally) = (runtime.shared().clone(), tally.clone());
                 move || {
                     let runtime = Runtime::for_schedule(shared);
-                    for kind in 0..3 {
-                        let late = runtime.spawn(greenlet(&tally, kind));
-                        sleepers[kind as usize].unpark();
+                    for sleeper in sleepers {
+                        let late = runtime.spawn(greenlet(&tally, world::below(5)));
+                        sleeper.unpark();
                         if let Err(error) = late.join() {
                             assert!(error.is_killed());
                         }

@@ -57,8 +57,15 @@ fn schedule_steal_storm() {
                     })
                 };
                 let handles: Vec<_> = (0..count).map(spawn_one).collect();
-                // The newest first: their entries become stale behind those of the others.
-                handles.into_iter().rev().for_each(|handle| handle.join().unwrap());
+                // The newest first, so that they are claimed, and their entries become stale; the others wait for a hub.
+                for (n, handle) in handles.into_iter().enumerate().rev() {
+                    if n % 3 != 0 {
+                        handle.join().unwrap();
+                    }
+                }
+                while tally.ran() < count as usize {
+                    crate::yield_now();
+                }
             });
             tally.check_all_ran();
         });

@@ -81,12 +81,18 @@ fn schedule_timers_against_wakes() {
     explore("timers_against_wakes", || {
         with_runtime(|runtime| {
             let sleeper = |_| {
-                let (kind, long) = (world::below(3), Duration::from_micros(1 + world::below(400)));
+                let (kind, long) = (world::below(4), Duration::from_micros(1 + world::below(400)));
                 runtime.spawn(move || {
                     let start = time::now();
                     match kind {
                         0 => crate::sleep(long),
                         1 => crate::park_timeout(long),
+                        2 => assert!(
+                            crate::timeout(long, || loop {
+                                crate::yield_now()
+                            })
+                            .is_err()
+                        ),
                         _ => {
                             let late = crate::timeout(long, || crate::sleep(Duration::from_secs(3600)));
                             assert!(late.is_err());

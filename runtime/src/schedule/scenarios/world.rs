@@ -47,7 +47,7 @@ pub(super) fn with_settings(
     let shared = runtime.shared().clone();
     watch(&shared);
     body(&runtime);
-    assert!(runtime.shutdown_timeout(Duration::from_secs(20)), "the runtime does not end");
+    assert!(runtime.shutdown_timeout(Duration::from_secs(5)), "the runtime does not end");
     nothing_is_left(&shared);
 }
 
@@ -71,6 +71,12 @@ fn no_hub_sleeps_over_work(shared: &Shared, threads: &Resting<'_>) -> Result<(),
         if !hub.stealers.is_empty() {
             return Err(format!("hub {index} sleeps, and there is a greenlet in its deque"));
         }
+    }
+    // The rule of `hub::idle`: never a queue that is not empty beside a sleeping hub, without a hub that watches.
+    let queued = shared.hubs().iter().any(|hub| !hub.stealers.is_empty());
+    let asleep = shared.hubs().iter().any(|hub| hub.mailbox.bed.is_asleep());
+    if queued && asleep && shared.watch.holder().is_none() {
+        return Err("a hub sleeps, another has work that may be taken, and nobody watches".into());
     }
     Ok(())
 }
