@@ -223,12 +223,23 @@ pub(super) fn drain_all() {
     with(|world, _| world.state().threads.iter_mut().for_each(|thread| thread.buffer.drain()));
 }
 
+/// Keeps the calling OS thread, and the hub on it, from everything for so many nanoseconds.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn pause(nanos: u64) {
+    let until = now().expect("a scenario runs in an execution") + nanos;
+    let nobody = std::ptr::from_ref(&until).addr();
+    let _time_is_up = wait(nobody, until, "time to pass", || ());
+}
+
 /// Says what must hold whenever nobody can run.
+#[cfg(test)]
 pub(crate) fn at_rest(check: impl Fn(&Resting<'_>) -> Result<(), String> + 'static) {
     with(|world, _| world.state().at_rest = Some(Box::new(check)));
 }
 
 /// A number from the execution's own chance, for scenarios.
+#[cfg(test)]
 pub(crate) fn below(limit: u64) -> u64 {
     with(|world, _| world.state().chance.below(limit)).expect("a scenario runs in an execution")
 }

@@ -3,7 +3,7 @@
 use super::world::{any_mode, with, with_hubs};
 use crate::facade::{Condvar, Mutex};
 use crate::runtime::Migration;
-use crate::schedule::{explore, world};
+use crate::schedule::{explore, time, world};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +104,34 @@ fn schedule_wakes_for_a_stuck_hub() {
             crate::sleep(Duration::from_micros(world::below(2_000)));
             gate.open();
             stuck.join().unwrap();
+            sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+        });
+    });
+}
+
+/// Others fire the timers of a hub that is stuck now and then, of greenlets that wait and of the one that keeps it: none
+/// is lost, and none is early.
+#[test]
+fn schedule_timers_of_a_stuck_hub() {
+    explore("timers_of_a_stuck_hub", || {
+        with_hubs(|runtime| {
+            let sleeper = |_| {
+                let (keeps, long) = (world::below(2) == 0, Duration::from_micros(20 + world::below(100)));
+                runtime.spawn(move || {
+                    for _ in 0..3 {
+                        let _expired = crate::timeout(long, || {
+                            if keeps {
+                                world::pause(1_500_000);
+                            }
+                            crate::sleep(long / 2);
+                        });
+                        let start = time::now();
+                        crate::sleep(long);
+                        assert!(time::now() - start >= long, "a timer fired early");
+                    }
+                })
+            };
+            let sleepers: Vec<_> = (0..4).map(sleeper).collect();
             sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
         });
     });
