@@ -45,8 +45,8 @@ fn spawn_some(runtime: &Runtime, tally: &Tally) -> Parents {
 #[test]
 fn schedule_steal_storm() {
     explore("steal_storm", || {
+        let tally = Tally::default();
         with_hubs(|runtime| {
-            let tally = Tally::default();
             let (count, yields) = (4 + world::below(20), world::below(3));
             runtime.run(|| {
                 let spawn_one = |_| {
@@ -67,8 +67,8 @@ fn schedule_steal_storm() {
                     crate::yield_now();
                 }
             });
-            tally.check_all_ran();
         });
+        tally.check_all_ran();
     });
 }
 
@@ -172,5 +172,32 @@ fn schedule_placement() {
             });
             tally.check_all_ran();
         });
+    });
+}
+
+/// A greenlet spawns and keeps its hub, while others wake for it and fall asleep again: what it leaves in the deque is
+/// watched at every moment.
+#[test]
+fn schedule_spawns_beside_hubs_that_fall_asleep() {
+    explore("spawns_beside_hubs_that_fall_asleep", || {
+        let tally = Tally::default();
+        with_hubs(|runtime| {
+            runtime.run(|| {
+                for _ in 0..6 {
+                    match world::below(3) {
+                        0 => world::pause(1_000 * world::below(3_000)),
+                        _ => (0..world::below(80)).for_each(|_| world::step()),
+                    }
+                    let mut mark = tally.mark();
+                    drop(crate::spawn(move || mark.run()));
+                    // Long enough for everybody else to come to rest.
+                    world::pause(1_000 + 40_000 * world::below(4));
+                }
+                while tally.ran() < 6 {
+                    crate::yield_now();
+                }
+            });
+        });
+        tally.check_all_ran();
     });
 }
