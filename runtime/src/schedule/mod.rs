@@ -17,7 +17,10 @@
 //! runs them all:
 //!
 //! * `SCHEDULE_SECONDS`: how long all of them take together;
-//! * `SCHEDULE_SEED`: runs the one schedule with this seed, which is what a failure prints.
+//! * `SCHEDULE_SEED`: runs the one schedule with this seed, which is what a failure prints. It is the same schedule only
+//!   in the same build.
+//!
+#![doc = include_str!("planted.md")]
 
 pub(crate) mod atomic;
 mod buffer;

@@ -20,13 +20,12 @@ pub(super) enum Occasion {
     Blocked,
 }
 
-/// After so many steps in a row while others could run, PCT lets the running thread fall: it may be in a loop that only
-/// another thread ends.
+/// A thread that could run for so many steps and did not goes before all others: they may be in loops that only it ends.
 const FAIR_AFTER: u64 = 2_000;
 
 pub(super) enum Strategy {
     Random { every: u64 },
-    Pct { priorities: Vec<i64>, lowest: i64, changes: Vec<u64>, in_a_row: u64 },
+    Pct { priorities: Vec<i64>, lowest: i64, changes: Vec<u64>, ran: Vec<u64> },
 }
 
 impl Strategy {
@@ -38,12 +37,13 @@ impl Strategy {
         let steps = chance.pick(&[200, 600, 1_500, 4_000, 10_000]);
         let mut changes: Vec<u64> = (0..1 + chance.below(6)).map(|_| chance.below(steps)).collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
-        Strategy::Pct { priorities: Vec::new(), lowest: 0, changes, in_a_row: 0 }
+        Strategy::Pct { priorities: Vec::new(), lowest: 0, changes, ran: Vec::new() }
     }
 
     /// There is a further thread.
     pub(super) fn add(&mut self, chance: &mut Chance) {
-        if let Strategy::Pct { priorities, .. } = self {
+        if let Strategy::Pct { priorities, ran, .. } = self {
+            ran.push(0);
             priorities.push(1 + (chance.next() >> 2) as i64);
         }
     }
@@ -66,25 +66,26 @@ impl Strategy {
                 Occasion::Spin => nth(others, chance.below(others.count_ones().into())),
                 Occasion::Blocked => nth(ready, chance.below(ready.count_ones().into())),
             },
-            Strategy::Pct { priorities, lowest, changes, in_a_row } => {
+            Strategy::Pct { priorities, lowest, changes, ran } => {
                 let mut fall = why == Occasion::Spin;
                 while changes.last().is_some_and(|at| *at <= step) {
                     changes.pop();
                     fall = true;
                 }
-                *in_a_row += 1;
-                if others == 0 {
-                    *in_a_row = 0;
-                }
-                if fall || *in_a_row > FAIR_AFTER {
+                if fall {
                     *lowest -= 1;
                     priorities[me] = *lowest;
                 }
+                for at in 0..priorities.len() {
+                    if ready & (1 << at) == 0 || at == me {
+                        ran[at] = step;
+                    } else if step - ran[at] > FAIR_AFTER {
+                        ran[at] = step;
+                        priorities[at] = 1 + priorities.iter().max().expect("there is one");
+                    }
+                }
                 let best = (0..priorities.len()).filter(|at| ready & (1 << at) != 0);
                 let next = best.max_by_key(|at| priorities[*at]).expect("somebody is ready");
-                if next != me {
-                    *in_a_row = 0;
-                }
                 next
             }
         }
