@@ -1,8 +1,10 @@
-//! What the system says of this process.
+//! What the system says of this process, and where its children run.
 
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 /// Memory, in bytes.
@@ -57,4 +59,59 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.rlim_cur)
+}
+
+/// The cores this process may run on.
+pub(crate) fn allowed() -> io::Result<Vec<usize>> {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the pointer is to a set, as long as is said.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all zeros is a set, and the call has filled it.
+    let set = unsafe { set.assume_init() };
+    let most = libc::CPU_SETSIZE as usize;
+    // SAFETY: every number asked for is below the set's size.
+    Ok((0..most).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect())
+}
+
+/// What a child of this process may and must.
+pub(crate) trait Child {
+    /// It runs on these cores only.
+    fn pinned(&mut self, cores: &[usize]);
+
+    /// It does not outlive this process, or rather this process's thread that starts it.
+    fn dies_with_us(&mut self);
+}
+
+impl Child for Command {
+    fn dies_with_us(&mut self) {
+        let bind = || {
+            // SAFETY: the call takes two numbers.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { self.pre_exec(bind) };
+    }
+
+    fn pinned(&mut self, cores: &[usize]) {
+        // SAFETY: all zeros is a set.
+        let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+        for &core in cores {
+            // SAFETY: the cores came from such a set.
+            unsafe { libc::CPU_SET(core, &mut set) };
+        }
+        let pin = move || {
+            // SAFETY: the pointer is to a set, as long as is said.
+            match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { self.pre_exec(pin) };
+    }
 }

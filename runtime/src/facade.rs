@@ -49,27 +49,6 @@ pub(crate) use loom::thread;
 #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
 pub(crate) use std::thread;
 
-/// The clock.
-pub(crate) mod time {
-    #[cfg(greenhub_schedule)]
-    pub(crate) use crate::schedule::time::{now, origin};
-    #[cfg(not(greenhub_schedule))]
-    use std::time::Instant;
-
-    /// Now.
-    #[cfg(not(greenhub_schedule))]
-    #[inline(always)]
-    pub(crate) fn now() -> Instant {
-        Instant::now()
-    }
-
-    /// Where the runtime's clock starts.
-    #[cfg(not(greenhub_schedule))]
-    pub(crate) fn origin() -> Instant {
-        Instant::now()
-    }
-}
-
 #[cfg(greenhub_schedule)]
 pub(crate) use crate::schedule::mio;
 /// The event queue.
@@ -78,11 +57,145 @@ pub(crate) mod mio {
     pub(crate) use ::mio::*;
 }
 
-#[cfg(greenhub_schedule)]
-pub(crate) use crate::schedule::deque;
-/// What may be stolen.
-#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
-pub(crate) use crossbeam_deque as deque;
+/// What time it is for the caller: on the wall, or in the exploration or the schedule it is part of.
+#[inline]
+pub(crate) fn instant_now() -> std::time::Instant {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable()
+        && let Some(now) = crate::explore::virtual_now()
+    {
+        return now;
+    }
+    #[cfg(greenhub_schedule)]
+    return crate::schedule::time::now();
+    #[cfg(not(greenhub_schedule))]
+    std::time::Instant::now()
+}
+
+/// Where the runtime's clock starts.
+pub(crate) fn clock_zero() -> std::time::Instant {
+    #[cfg(greenhub_schedule)]
+    return crate::schedule::time::origin();
+    #[cfg(not(greenhub_schedule))]
+    std::time::Instant::now()
+}
+
+/// Called before `what` waits for something outside of the program.
+///
+/// # Panics
+///
+/// In an exploration, which knows nothing of the world outside.
+#[inline]
+pub(crate) fn about_to_wait_outside(what: &'static str) {
+    #[cfg(not(greenhub_loom))]
+    if crate::explore::is_conceivable() {
+        crate::explore::refuse_outside(what);
+    }
+    #[cfg(greenhub_loom)]
+    let _for_explorations_only = what;
+}
+
+/// The queue that thieves take from.
+pub(crate) mod deque {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::deque::{Steal, Stealer, Worker};
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+    pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
+    #[cfg(greenhub_loom)]
+    pub(crate) use locked::{Steal, Stealer, Worker};
+
+    /// crossbeam-deque's interface over a locked queue, since loom cannot look inside the real one: it is taken to be
+    /// linearizable. What a batch carries beyond its first entry is in neither queue for a moment, as there.
+    #[cfg(greenhub_loom)]
+    mod locked {
+        use super::super::{Arc, Mutex};
+        use std::collections::VecDeque;
+
+        pub(crate) enum Steal<T> {
+            Empty,
+            Success(T),
+            #[allow(dead_code)] // with a lock nobody loses a race
+            Retry,
+        }
+
+        type Shared<T> = Arc<Mutex<VecDeque<T>>>;
+
+        pub(crate) struct Worker<T> {
+            queue: Shared<T>,
+            lifo: bool,
+        }
+
+        pub(crate) struct Stealer<T>(Shared<T>);
+
+        impl<T> Worker<T> {
+            pub(crate) fn new_fifo() -> Self {
+                Self { queue: Arc::new(Mutex::new(VecDeque::new())), lifo: false }
+            }
+            pub(crate) fn new_lifo() -> Self {
+                Self { lifo: true, ..Self::new_fifo() }
+            }
+            pub(crate) fn stealer(&self) -> Stealer<T> {
+                Stealer(Arc::clone(&self.queue))
+            }
+            pub(crate) fn push(&self, entry: T) {
+                self.queue.lock().push_back(entry);
+            }
+            pub(crate) fn pop(&self) -> Option<T> {
+                let mut queue = self.queue.lock();
+                if self.lifo { queue.pop_back() } else { queue.pop_front() }
+            }
+            pub(crate) fn len(&self) -> usize {
+                self.queue.lock().len()
+            }
+            pub(crate) fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+        }
+
+        impl<T> Stealer<T> {
+            pub(crate) fn len(&self) -> usize {
+                self.0.lock().len()
+            }
+            pub(crate) fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+            /// The oldest half, `limit` at most; the first of it is returned.
+            pub(crate) fn steal_batch_with_limit_and_pop(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
+                let mut batch: VecDeque<T> = {
+                    let mut queue = self.0.lock();
+                    let count = queue.len().div_ceil(2).min(limit);
+                    queue.drain(..count).collect()
+                };
+                match batch.pop_front() {
+                    None => Steal::Empty,
+                    Some(first) => {
+                        batch.into_iter().for_each(|entry| into.push(entry));
+                        Steal::Success(first)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
+/// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in
+/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, under loom and in
+/// a schedule, both *are* that fence.
+pub(crate) mod lopsided_fence {
+    #[cfg(all(target_os = "linux", not(any(greenhub_loom, greenhub_schedule))))]
+    pub(crate) use super::membarrier::{heavy, light};
+
+    #[cfg(not(all(target_os = "linux", not(any(greenhub_loom, greenhub_schedule)))))]
+    pub(crate) fn light() {
+        super::atomic::fence(super::atomic::Ordering::SeqCst);
+    }
+    #[cfg(not(all(target_os = "linux", not(any(greenhub_loom, greenhub_schedule)))))]
+    pub(crate) use light as heavy;
+}
+
+#[cfg(all(target_os = "linux", not(any(greenhub_loom, greenhub_schedule))))]
+mod membarrier;
 
 #[cfg(not(greenhub_loom))]
 mod imp {
@@ -205,6 +318,18 @@ mod imp {
 
 pub(crate) use imp::{Condvar, Mutex, MutexGuard, UnsafeCell};
 
+#[cfg(not(greenhub_schedule))]
+mod short_lock;
+
+/// The lock of wait lists and channels; see [`short_lock`]. Under loom an ordinary one, and `short_lock` has its model;
+/// in a schedule an ordinary one, too.
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) type ShortMutex<T> = lock_api::Mutex<short_lock::ShortLock, T>;
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, short_lock::ShortLock, T>;
+#[cfg(any(greenhub_loom, greenhub_schedule))]
+pub(crate) use imp::{Mutex as ShortMutex, MutexGuard as ShortMutexGuard};
+
 /// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.
 macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident : $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
@@ -217,3 +342,31 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// Does `$operation`, by which a greenlet changes or looks at what others can see. [Explorations](mod@crate::explore) let
+/// others run before and after it; everybody else pays a load and a branch. `$what` is the call, as the user wrote it.
+///
+/// No lock of the runtime may be held (invariant 5), and nothing read from a thread-local before is valid after
+/// (invariant 4).
+///
+/// A macro, so that what the rare branch captures is put together there and nowhere else: as a function with a closure
+/// it made an uncontended lock half as long again.
+#[cfg(not(greenhub_loom))]
+macro_rules! observable {
+    ($what:expr, $operation:expr) => {
+        if crate::explore::is_conceivable() {
+            crate::explore::observed($what, move || $operation)
+        } else {
+            $operation
+        }
+    };
+}
+/// As in an ordinary build, but that loom sees to what others may do in between.
+#[cfg(greenhub_loom)]
+macro_rules! observable {
+    ($what:expr, $operation:expr) => {{
+        let _for_explorations_only = $what;
+        $operation
+    }};
+}
+pub(crate) use observable;

@@ -76,15 +76,27 @@ mod greenlet {
 mod hub {
     pub(crate) mod idle;
     pub(crate) mod inbox;
+    pub(crate) mod metrics;
     pub(crate) mod policy;
+    pub(crate) mod queue;
 }
 
+/// Under loom a runtime is the protocol of its end alone.
+#[cfg(greenhub_loom)]
+mod runtime {
+    pub(crate) mod gate;
+}
+
+#[cfg(not(greenhub_loom))]
+pub mod explore;
 #[cfg(not(greenhub_loom))]
 pub mod guide;
 #[cfg(not(greenhub_loom))]
 pub mod net;
 #[cfg(not(greenhub_loom))]
 pub mod runtime;
+#[cfg(not(greenhub_loom))]
+mod sanitize;
 #[cfg(not(greenhub_loom))]
 mod stack;
 #[cfg(all(test, not(greenhub_loom)))]
@@ -95,6 +107,7 @@ pub mod time;
 #[cfg(not(greenhub_loom))]
 mod names {
     pub use crate::blocking::unblock;
+    pub use crate::explore::explore;
     pub use crate::greenlet::block_on::block_on;
     pub use crate::greenlet::builder::Builder;
     pub use crate::greenlet::handle::{Greenlet, GreenletId, current};

@@ -31,6 +31,23 @@ impl From<Elapsed> for std::io::Error {
     }
 }
 
+/// What time it is: [`Instant::now`], but in an [exploration](mod@crate::explore) the time it has there.
+///
+/// ```
+/// use greenhub::time;
+/// use std::time::Duration;
+///
+/// greenhub::explore(|| {
+///     let start = time::now();
+///     greenhub::sleep(Duration::from_secs(3600)); // takes no time at all
+///     assert_eq!(time::now() - start, Duration::from_secs(3600));
+/// });
+/// ```
+#[must_use]
+pub fn now() -> Instant {
+    crate::facade::instant_now()
+}
+
 /// Stops the greenlet for `duration`; the hub goes on with others. Never returns early. On a plain OS thread this is
 /// `std::thread::sleep`, except that an enclosing [`timeout`] ends it.
 ///
@@ -60,7 +77,7 @@ pub fn sleep(duration: Duration) {
 /// assert!(Instant::now() >= soon);
 /// ```
 pub fn sleep_until(deadline: Instant) {
-    if deadline <= crate::facade::time::now() {
+    if deadline <= now() {
         return crate::yield_now();
     }
     sleep_to(Some(deadline));
@@ -76,7 +93,7 @@ fn sleep_to(deadline: Option<Instant>) {
 fn sleep_thread(deadline: Option<Instant>) {
     use crate::wait::{Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};
     loop {
-        let ended = park(&Waiter::current(), deadline, Interrupts::Allowed, &Reason::outside("sleep", 0));
+        let ended = park(&Waiter::current(), deadline, Interrupts::Allowed, &Reason::outside(&"sleep", 0));
         match ended {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => deliver_interrupts(),

@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// A future that a call from anywhere completes.
@@ -229,5 +229,28 @@ fn a_late_waker_does_no_harm() {
         let waker = kept.lock().unwrap().take().unwrap();
         waker.wake_by_ref();
         waker.wake();
+    });
+}
+
+#[test]
+fn a_waker_that_would_block_the_hub_panics_and_the_hub_goes_on() {
+    /// Whose `wake` sleeps.
+    struct Sleeper(AtomicUsize);
+    impl Wake for Sleeper {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+            greenhub::sleep(Duration::from_secs(3600));
+        }
+    }
+    common::on(&[common::stay(1)], |world| {
+        common::quietly(|| {
+            let sleeper = Arc::new(Sleeper(AtomicUsize::new(0)));
+            let mut handle = world.runtime.spawn(|| greenhub::sleep(Duration::from_millis(5)));
+            let waker = Waker::from(sleeper.clone());
+            assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+            common::eventually("it has ended", || handle.is_finished() && sleeper.0.load(SeqCst) == 1);
+            handle.join().unwrap();
+            assert_eq!(world.run(|| greenhub::spawn(|| 7).join().unwrap()), 7);
+        });
     });
 }

@@ -152,10 +152,12 @@ fn a_hub_that_switches_is_not_stuck() {
         yielder.join().unwrap();
     });
     drop(runtime);
-    // The machine may have stopped us for longer than the limit. It mostly says so; what a virtual machine's host does
-    // it does not say. A hub taken for stuck although it switches would be reported at every look, some eighty times.
+    // The machine, or its host, may have stopped us for longer than the limit; the report then says so. Where the system
+    // does not tell how long threads run, nothing can be said. (A hub taken for stuck although it switches would be
+    // reported at every look, some eighty times.)
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").is_ok();
     let unexplained: Vec<_> = reports.iter().filter(|report| report.cause != Cause::Starved).collect();
-    assert!(unexplained.len() < 5, "{unexplained:?}");
+    assert!(unexplained.len() <= if told { 0 } else { 4 }, "{unexplained:?}");
 }
 
 #[test]

@@ -172,8 +172,9 @@ fn a_timeout_ends_every_kind_of_wait() {
     use std::io::Read;
     on_both(|| {
         assert!(timeout(ms(2), || sleep(Duration::MAX)).is_err());
-        let target = Arc::new(greenhub::spawn(|| sleep(ms(20))));
+        let target = Arc::new(greenhub::spawn(|| sleep(LONG)));
         assert!(timeout(ms(2), || target.join_timeout(LONG)).is_err());
+        target.kill();
         assert!(timeout(ms(2), || greenhub::block_on(std::future::pending::<()>())).is_err());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(timeout(ms(2), || listener.accept()).is_err());
@@ -186,14 +187,17 @@ fn a_timeout_ends_every_kind_of_wait() {
         assert!(timeout(ms(2), || sender.send(1)).is_err());
         let semaphore = sync::Semaphore::new(0);
         assert!(timeout(ms(2), || drop(semaphore.acquire())).is_err());
-        Arc::into_inner(target).unwrap().join().unwrap();
+        assert!(Arc::into_inner(target).unwrap().join().unwrap_err().is_killed());
     });
 }
 
 #[test]
 fn a_timeout_ends_park_and_unblock_in_a_greenlet() {
     inside(|| {
-        assert!(timeout(ms(2), || greenhub::unblock(|| std::thread::sleep(ms(10)))).is_err());
+        // The job ends once the timeout has.
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        assert!(timeout(ms(2), || greenhub::unblock(move || ended.recv())).is_err());
+        drop(end);
         assert!(timeout(ms(2), greenhub::park).is_err());
         assert!(timeout(ms(2), || greenhub::park_timeout(LONG)).is_err());
         greenhub::current().unpark();

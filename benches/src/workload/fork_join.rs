@@ -7,7 +7,7 @@ use crate::setting::time;
 use greenhub::spawn;
 
 /// Spawns one of its two halves and computes the other itself.
-fn fib(n: u32) -> u64 {
+pub(crate) fn fib(n: u32) -> u64 {
     if n < 2 {
         return u64::from(n);
     }
@@ -20,7 +20,7 @@ fn fib(n: u32) -> u64 {
 }
 
 /// How many greenlets `fib(n)` spawns: one for every call that is not a leaf.
-fn spawns(n: u32) -> u64 {
+pub(crate) fn spawns(n: u32) -> u64 {
     if n < 2 { 0 } else { 1 + spawns(n - 1) + spawns(n - 2) }
 }
 

@@ -1,24 +1,24 @@
 //! The workloads: one file each, which opens with the regression it watches.
 
 mod accept_skew;
-mod fork_join;
-mod hog;
+pub(crate) mod fork_join;
+pub(crate) mod hog;
 mod hubs;
 mod idle;
-mod mpmc;
-mod mutex;
+pub(crate) mod mpmc;
+pub(crate) mod mutex;
 pub(crate) mod parked_memory;
-mod ping_pong;
-mod ring;
-mod skynet;
-mod sleep;
+pub(crate) mod ping_pong;
+pub(crate) mod ring;
+pub(crate) mod skynet;
+pub(crate) mod sleep;
 mod sleep_lateness;
-mod spawn_join;
+pub(crate) mod spawn_join;
 mod speed_up;
 mod stacks;
 mod switch;
-mod timeouts;
-mod yields;
+pub(crate) mod timeouts;
+pub(crate) mod yields;
 
 use crate::row::Row;
 use crate::setting::{Mode, Setting};

@@ -6,11 +6,12 @@ use crate::setting::time;
 use greenhub::channel::bounded;
 use greenhub::{join_all, spawn};
 
-const SIDES: u64 = 4;
+pub(crate) const SIDES: u64 = 4;
 const ROOM: usize = 128;
 
-fn exchange(messages: u64) {
-    let (sender, receiver) = bounded(ROOM);
+/// Sends so many messages through a channel of that much room.
+pub(crate) fn exchange(room: usize, messages: u64) {
+    let (sender, receiver) = bounded(room);
     let senders = (0..SIDES).map(|_| {
         let sender = sender.clone();
         spawn(move || (0..messages / SIDES).all(|message| sender.send(message).is_ok()))
@@ -32,6 +33,6 @@ pub(super) const WORKLOAD: Workload = Workload {
     scope: Scope::Everywhere,
     measure: |setting| {
         let messages = setting.size(2_000_000, 1000);
-        Ok(vec![setting.timed(messages, || time(|| exchange(messages)))?])
+        Ok(vec![setting.timed(messages, || time(|| exchange(ROOM, messages)))?])
     },
 };

@@ -9,7 +9,8 @@ use greenhub::{join_all, spawn};
 use std::io;
 use std::sync::Arc;
 
-fn add_together(greenlets: u64, each: u64) {
+/// So many greenlets add one so often, each.
+pub(crate) fn add_together(greenlets: u64, each: u64) {
     let number = Arc::new(Mutex::new(0));
     let adding = |number: Arc<Mutex<u64>>| {
         spawn(move || {

@@ -63,7 +63,8 @@ pub(crate) fn child(count: usize, hubs: usize, mode: Mode) -> io::Result<()> {
     std::process::exit(0);
 }
 
-fn park_more(runtime: &greenhub::runtime::Runtime, started: &Arc<AtomicUsize>, count: usize) {
+/// Parks that many more greenlets; `started` counts them.
+pub(crate) fn park_more(runtime: &greenhub::runtime::Runtime, started: &Arc<AtomicUsize>, count: usize) {
     let wanted = started.load(Ordering::Relaxed) + count;
     let counter = started.clone();
     runtime.run(move || {

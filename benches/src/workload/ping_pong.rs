@@ -6,11 +6,11 @@ use super::{Scope, Workload};
 use crate::row::{Goal, Row};
 use crate::setting::{Setting, time};
 use greenhub::channel::bounded;
-use greenhub::{join_all, spawn};
+use greenhub::{JoinHandle, current, join_all, spawn};
 use std::io;
 
-/// One pair; gives when its messages have gone there and back.
-fn pair(rounds: u64) -> [greenhub::JoinHandle<()>; 2] {
+/// One pair; each of the two tells in the end which hub it is on.
+fn pair(rounds: u64) -> [JoinHandle<Option<usize>>; 2] {
     let (ping, pinged) = bounded(1);
     let (pong, ponged) = bounded(1);
     let echo = spawn(move || {
@@ -19,23 +19,26 @@ fn pair(rounds: u64) -> [greenhub::JoinHandle<()>; 2] {
                 break;
             }
         }
+        current().hub()
     });
     let player = spawn(move || {
         for round in 0..rounds {
             assert!(ping.send(round).is_ok() && ponged.recv() == Ok(round), "the ball was lost");
         }
+        current().hub()
     });
     [player, echo]
 }
 
+/// So many pairs, so many round trips each; gives how many pairs were split over two hubs.
+pub(crate) fn play(pairs: u64, rounds: u64) -> usize {
+    let ended = join_all((0..pairs).flat_map(|_| pair(rounds)));
+    let hubs: Vec<_> = ended.into_iter().map(|hub| hub.expect("no pair loses its ball")).collect();
+    hubs.chunks(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
 fn pairs(setting: &Setting, pairs: u64, rounds: u64) -> io::Result<Row> {
-    setting.timed(pairs * rounds, || {
-        time(|| {
-            for ended in join_all((0..pairs).flat_map(|_| pair(rounds))) {
-                ended.expect("no pair loses its ball");
-            }
-        })
-    })
+    setting.timed(pairs * rounds, || time(|| play(pairs, rounds)))
 }
 
 pub(super) const WORKLOAD: Workload = Workload {

@@ -8,9 +8,9 @@ use greenhub::{join_all, spawn};
 
 const RING: u64 = 503;
 
-/// Sends a token that is passed on `passes` times.
-fn ring(passes: u64) {
-    let (mut senders, receivers): (Vec<_>, Vec<_>) = (0..RING).map(|_| bounded::<u64>(1)).unzip();
+/// Sends a token round so many greenlets that is passed on `passes` times.
+pub(crate) fn ring(greenlets: u64, passes: u64) {
+    let (mut senders, receivers): (Vec<_>, Vec<_>) = (0..greenlets).map(|_| bounded::<u64>(1)).unzip();
     let first = senders[0].clone();
     // Each sends to the receiver after its own.
     senders.rotate_left(1);
@@ -38,6 +38,6 @@ pub(super) const WORKLOAD: Workload = Workload {
     scope: Scope::Everywhere,
     measure: |setting| {
         let passes = setting.size(1_000_000, 2000);
-        Ok(vec![setting.timed(passes, || time(|| ring(passes)))?])
+        Ok(vec![setting.timed(passes, || time(|| ring(RING, passes)))?])
     },
 };

@@ -28,7 +28,8 @@ fn node(answer: &Sender<u64>, number: u64, leaves: u64) {
     }
 }
 
-fn tree(leaves: u64) {
+/// Spawns the tree and waits for its sum.
+pub(crate) fn tree(leaves: u64) {
     let (sender, receiver) = bounded(1);
     drop(spawn(move || node(&sender, 0, leaves)));
     assert_eq!(receiver.recv(), Ok(leaves * (leaves - 1) / 2), "every leaf answers once");

@@ -17,7 +17,8 @@ use crate::greenlet::current;
 ///
 /// # Panics
 ///
-/// If `f` panics; and if the runtime has shut down, or no thread can be started for `f`.
+/// If `f` panics; if no thread can be started for `f`; and in a greenlet that outlives the time its runtime's shutdown was
+/// given. While a shutdown waits for greenlets their destructors may call this as ever.
 pub fn unblock<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
@@ -25,7 +26,10 @@ where
 {
     let runtime = match (current::greenlet(), current::hub()) {
         (Some(_), Some(hub)) => hub.runtime().clone(),
-        _ => return f(),
+        _ => {
+            current::check_may_block();
+            return f();
+        }
     };
     unblock_on(&runtime.blocking, f)
 }

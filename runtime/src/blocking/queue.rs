@@ -24,7 +24,7 @@
 
 use super::pool::PoolCounts;
 use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::time;
+use crate::facade::instant_now;
 use crate::facade::{Arc, Condvar, Mutex, MutexGuard};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -161,7 +161,7 @@ impl Queue {
                 None => self.empty.wait(&mut state),
                 Some(at) => {
                     let _timed_out = self.empty.wait_until(&mut state, at);
-                    if state.threads > 0 && (cfg!(greenhub_loom) || time::now() >= at) {
+                    if state.threads > 0 && (cfg!(greenhub_loom) || instant_now() >= at) {
                         return false;
                     }
                 }
@@ -227,14 +227,14 @@ impl Queue {
     fn sleep(&self, state: &mut MutexGuard<'_, State>, bed: &Arc<Bed>) -> bool {
         bed.woken.store(false, Ordering::Relaxed);
         state.idle.push(Arc::clone(bed));
-        let deadline = time::now().checked_add(self.idle);
+        let deadline = instant_now().checked_add(self.idle);
         while !bed.woken.load(Ordering::Relaxed) {
             let Some(at) = deadline else {
                 bed.bell.wait(state);
                 continue;
             };
             let _timed_out = bed.bell.wait_until(state, at);
-            let over = cfg!(greenhub_loom) || time::now() >= at;
+            let over = cfg!(greenhub_loom) || instant_now() >= at;
             if over && !bed.woken.load(Ordering::Relaxed) {
                 state.idle.retain(|other| !Arc::ptr_eq(other, bed));
                 return false;

@@ -18,7 +18,7 @@
 
 use super::pool::BlockingPool;
 use super::queue::{Refusal, contain};
-use crate::facade::{Arc, Mutex};
+use crate::facade::{Arc, Mutex, about_to_wait_outside};
 #[cfg(not(greenhub_loom))]
 use crate::greenlet::unwind::resume_unwind as go_on_unwinding;
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
@@ -55,6 +55,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    about_to_wait_outside("unblock");
     let (slot, job) = Slot::new(f);
     // A refused job has been dropped, which makes its slot `NotRun`; so does a shutdown before the job begins.
     let refusal = pool.execute(Box::new(move || job.run())).err().unwrap_or(Refusal::ShutDown);
@@ -64,7 +65,7 @@ where
         if let Some(outcome) = caller.take_or_list(&waiter) {
             break outcome;
         }
-        let ended = park(&waiter, None, Interrupts::Allowed, &Reason::outside("unblock", 0));
+        let ended = park(&waiter, None, Interrupts::Allowed, &Reason::outside(&"unblock", 0));
         // No longer listed: the job has ended, and its result comes before the interrupt, which is kept.
         if ended == Ended::Interrupted && caller.unlist() {
             deliver_interrupts();

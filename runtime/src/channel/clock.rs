@@ -5,9 +5,8 @@
 use super::error::RecvTimeoutError;
 use super::receiver::Receiver;
 use super::shared::Patience;
-use crate::facade::Mutex as ShortMutex;
-use crate::facade::time;
-use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, instant_now};
+use crate::wait::{CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::time::{Duration, Instant};
 
 pub(super) struct Clock<T> {
@@ -67,12 +66,12 @@ impl<T> Clock<T> {
 
     pub(super) fn is_due(&self) -> bool {
         let next = self.inner.lock().next;
-        next.is_some_and(|next| next <= time::now())
+        next.is_some_and(|next| next <= instant_now())
     }
 
-    pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
+    pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         loop {
-            let now = time::now();
+            let now = instant_now();
             let mut inner = self.inner.lock();
             if let Some(due) = inner.take(now) {
                 drop(inner);

@@ -4,8 +4,8 @@ use super::clock::Clock;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::shared::{Patience, Shared};
-use crate::facade::Arc;
-use crate::wait::deadline_after;
+use crate::facade::{Arc, observable};
+use crate::wait::{CallName, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -42,11 +42,14 @@ impl<T> Receiver<T> {
     }
 
     #[inline]
-    fn recv_with(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
-        match &self.source {
-            Source::Channel(shared) => shared.recv(patience, what),
-            Source::Clock(clock) => clock.recv(patience, what),
-        }
+    fn recv_with(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
+        observable!(
+            what,
+            match &self.source {
+                Source::Channel(shared) => shared.recv(patience, what),
+                Source::Clock(clock) => clock.recv(patience, what),
+            }
+        )
     }
 
     /// Receives, waiting for a message as long as it takes.
@@ -64,7 +67,7 @@ impl<T> Receiver<T> {
     /// If the channel is empty and all senders are gone.
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_with(Patience::Until(None), "Receiver::recv").map_err(|_| RecvError)
+        self.recv_with(Patience::Until(None), &"Receiver::recv").map_err(|_| RecvError)
     }
 
     /// Receives if a message is there.
@@ -81,7 +84,7 @@ impl<T> Receiver<T> {
     /// If there is no message; the error says whether one may still come.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.recv_with(Patience::None, "Receiver::try_recv").map_err(|error| match error {
+        self.recv_with(Patience::None, &"Receiver::try_recv").map_err(|error| match error {
             RecvTimeoutError::Timeout => TryRecvError::Empty,
             RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
         })
@@ -98,7 +101,7 @@ impl<T> Receiver<T> {
     ///
     /// If the time passed, or the channel is empty and all senders are gone.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Patience::Until(deadline_after(timeout)), "Receiver::recv_timeout")
+        self.recv_with(Patience::Until(deadline_after(timeout)), &"Receiver::recv_timeout")
     }
 
     /// Receives, or gives up at `deadline`.
@@ -113,7 +116,7 @@ impl<T> Receiver<T> {
     ///
     /// If the time passed, or the channel is empty and all senders are gone.
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Patience::Until(Some(deadline)), "Receiver::recv_deadline")
+        self.recv_with(Patience::Until(Some(deadline)), &"Receiver::recv_deadline")
     }
 
     /// The messages as they come, until all senders are gone.
@@ -215,7 +218,7 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Source::Channel(shared) = &self.source {
-            shared.drop_receiver();
+            observable!("dropping a Receiver", shared.drop_receiver());
         }
     }
 }

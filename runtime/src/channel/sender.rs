@@ -2,7 +2,7 @@
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::shared::{Patience, Shared};
-use crate::facade::Arc;
+use crate::facade::{Arc, observable};
 use crate::wait::deadline_after;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
 /// ```
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
@@ -43,7 +43,7 @@ impl<T> Sender<T> {
     #[inline]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.shared
-            .send(message, Patience::Until(None), "Sender::send")
+            .send(message, Patience::Until(None), &"Sender::send")
             .map_err(|error| SendError(error.into_inner()))
     }
 
@@ -60,7 +60,7 @@ impl<T> Sender<T> {
     /// If there is no room or all receivers are gone; the message comes back.
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        self.shared.send(message, Patience::None, "Sender::try_send").map_err(|error| match error {
+        self.shared.send(message, Patience::None, &"Sender::try_send").map_err(|error| match error {
             SendTimeoutError::Timeout(message) => TrySendError::Full(message),
             SendTimeoutError::Disconnected(message) => TrySendError::Disconnected(message),
         })
@@ -77,7 +77,7 @@ impl<T> Sender<T> {
     ///
     /// If the time passed or all receivers are gone; the message comes back.
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.shared.send(message, Patience::Until(deadline_after(timeout)), "Sender::send_timeout")
+        self.shared.send(message, Patience::Until(deadline_after(timeout)), &"Sender::send_timeout")
     }
 
     /// Sends, or gives up at `deadline`.
@@ -91,7 +91,7 @@ impl<T> Sender<T> {
     ///
     /// If the time passed or all receivers are gone; the message comes back.
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.shared.send(message, Patience::Until(Some(deadline)), "Sender::send_deadline")
+        self.shared.send(message, Patience::Until(Some(deadline)), &"Sender::send_deadline")
     }
 
     /// How many messages are in the buffer.
@@ -152,7 +152,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.shared.drop_sender();
+        observable!("dropping a Sender", self.shared.drop_sender());
     }
 }
 

@@ -13,8 +13,8 @@
 
 use super::error::{RecvTimeoutError, SendTimeoutError};
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, MutexGuard};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
+use crate::facade::{ShortMutex, ShortMutexGuard, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -69,8 +69,13 @@ impl<T> Shared<T> {
         &self,
         message: T,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
     ) -> Result<(), SendTimeoutError<T>> {
+        observable!(what, self.send_now(message, patience, what))
+    }
+
+    #[inline]
+    fn send_now(&self, message: T, patience: Patience, what: CallName) -> Result<(), SendTimeoutError<T>> {
         let mut inner = self.inner.lock();
         match self.put(&mut inner, message) {
             Ok(wakeup) => {
@@ -86,10 +91,10 @@ impl<T> Shared<T> {
     #[inline(never)]
     fn send_slowly<'a>(
         &'a self,
-        mut inner: MutexGuard<'a, Inner<T>>,
+        mut inner: ShortMutexGuard<'a, Inner<T>>,
         mut message: T,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
     ) -> Result<(), SendTimeoutError<T>> {
         loop {
             if inner.disconnected {
@@ -128,7 +133,7 @@ impl<T> Shared<T> {
 
     /// Receives, waiting for a message as long as `patience` goes.
     #[inline]
-    pub(super) fn recv(&self, patience: Patience, what: &'static str) -> Result<T, RecvTimeoutError> {
+    pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         let mut inner = self.inner.lock();
         match inner.take() {
             Some((message, wakeup)) => {
@@ -144,9 +149,9 @@ impl<T> Shared<T> {
     #[inline(never)]
     fn recv_slowly<'a>(
         &'a self,
-        mut inner: MutexGuard<'a, Inner<T>>,
+        mut inner: ShortMutexGuard<'a, Inner<T>>,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
     ) -> Result<T, RecvTimeoutError> {
         loop {
             if inner.disconnected {
@@ -231,7 +236,14 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().buffer.len()
+        observable!("the channel's len", self.inner.lock().buffer.len())
+    }
+
+    /// How many wait to send, and to receive.
+    #[cfg(all(test, not(greenhub_loom)))]
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.senders.len(), inner.receivers.len())
     }
 
     pub(super) fn is_full(&self) -> bool {

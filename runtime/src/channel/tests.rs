@@ -39,6 +39,13 @@ fn every_message_arrives_once(capacity: Option<usize>) {
     assert!(seen.iter().flatten().all(|&seen| seen));
 }
 
+/// Lets others run until it is so; the watchdog of [`everywhere`] ends what takes too long.
+fn until(so: impl Fn() -> bool) {
+    while !so() {
+        thread::sleep(ms(1));
+    }
+}
+
 #[test]
 fn every_message_arrives_once_at_a_rendezvous() {
     everywhere(|| {
@@ -113,8 +120,9 @@ fn a_send_waits_for_room_and_keeps_its_turn() {
         let senders: Vec<_> = (1..4)
             .map(|i| {
                 let sender = sender.clone();
+                let waiting = sender.clone();
                 let thread = thread::spawn(move || sender.send(i).unwrap());
-                thread::sleep(ms(20));
+                until(|| waiting.shared.waiting().0 == i);
                 thread
             })
             .collect();
@@ -128,11 +136,12 @@ fn a_send_waits_for_room_and_keeps_its_turn() {
 fn receivers_are_served_in_the_order_they_came() {
     everywhere(|| {
         let (sender, receiver) = unbounded();
+        let shared = sender.shared.clone();
         let receivers: Vec<_> = (0..4)
-            .map(|_| {
+            .map(|already| {
                 let receiver = receiver.clone();
                 let thread = thread::spawn(move || receiver.recv().unwrap());
-                thread::sleep(ms(20));
+                until(|| shared.waiting().1 == already + 1);
                 thread
             })
             .collect();

@@ -74,7 +74,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         }
         // Relaxed: the deadlock report looks at it a second apart.
         WAITING.fetch_add(1, Ordering::Relaxed);
-        let reason = Reason::new("block_on", &*signal);
+        let reason = Reason::new(&"block_on", &*signal);
         let ended = park(&waiter, None, Interrupts::Allowed, &reason);
         WAITING.fetch_sub(1, Ordering::Relaxed);
         {

@@ -71,6 +71,27 @@ pub(crate) fn set_hub(hub: Option<NonNull<Hub>>) {
     HUB.set(hub);
 }
 
+/// To be called before an OS thread is made to wait.
+///
+/// # Panics
+///
+/// On a hub's own stack, where no greenlet runs that could wait instead: the hub must not (invariant 8). A panic hook may.
+#[cold]
+#[inline(never)]
+pub(crate) fn check_may_block() {
+    // SAFETY: as in `greenlet`.
+    let Some(hub) = HUB.get().map(|hub| unsafe { hub.as_ref() }) else { return };
+    // While std counts a panic on this thread we may be in a hook, or amid an unwinding, where a panic would abort.
+    if hub.current.get().is_none() && !std::thread::panicking() {
+        panic!(
+            "a call that would block, on hub {}'s own stack, where no greenlet runs that could wait: in the `wake` of a \
+             `Waker`, or in what is dropped or reported for a greenlet that could be given no stack. Hand it to a greenlet \
+             instead: `greenhub::spawn` does not block",
+            hub.index()
+        );
+    }
+}
+
 /// The waiting place of this OS thread.
 #[inline(never)]
 pub(crate) fn thread() -> Arc<ThreadSelf> {

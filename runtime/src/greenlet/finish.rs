@@ -22,8 +22,12 @@ pub(crate) unsafe fn main(greenlet: NonNull<Header>) {
     let header = unsafe { greenlet.as_ref() };
     if header.state.load().kill_requested() {
         header.state.take_kill();
-        // SAFETY: we own the right to run, and nobody has run or dropped the closure.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
+        // Shielded: its destructors run to their end, as those of one that unwinds do, however often it is killed.
+        let drop_closure = || {
+            // SAFETY: we own the right to run, and nobody has run or dropped the closure.
+            super::timeout::shield(|| unsafe { (header.vtable().drop_closure)(greenlet) });
+        };
+        let dropped = catch_unwind(AssertUnwindSafe(drop_closure));
         let error = match dropped {
             Ok(()) => JoinError::killed(header),
             Err(payload) => JoinError::from_unwinding(header, payload),
@@ -35,6 +39,10 @@ pub(crate) unsafe fn main(greenlet: NonNull<Header>) {
         unsafe { (header.vtable().run)(greenlet) };
     }
     drop_locals(header);
+    if header.fiber.awaited.get() {
+        // Its joiner waits where it was, and keeps it from being detached: the hub sees to the rest.
+        return;
+    }
     let joined = match header.state.finish(false) {
         Ok(joined) => joined,
         Err(()) => {

@@ -5,6 +5,8 @@ use super::header::{Header, Ref};
 use super::kill;
 use super::state::Wake;
 use super::wake::Runnable;
+use crate::facade::observable;
+use crate::ids::shown;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
@@ -35,13 +37,13 @@ pub struct GreenletId(NonZeroU64);
 
 impl fmt::Debug for GreenletId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GreenletId({})", self.0)
+        write!(f, "GreenletId({})", shown(self.0.get()))
     }
 }
 
 impl fmt::Display for GreenletId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
+        write!(f, "#{}", shown(self.0.get()))
     }
 }
 
@@ -92,12 +94,12 @@ impl Greenlet {
     /// Wakes it from [`park`](crate::park), or lets its next `park` return at once. From any thread.
     pub fn unpark(&self) {
         match &self.0 {
-            Inner::Green(header) => {
+            Inner::Green(header) => observable!("Greenlet::unpark", {
                 if header.state.unpark() == Wake::Enqueue {
                     // SAFETY: the verdict says that we own its push.
                     unsafe { Runnable::from_wake(header.as_ptr()) }.deliver();
                 }
-            }
+            }),
             Inner::Thread(thread) => thread.0.unpark(),
         }
     }
@@ -110,7 +112,7 @@ impl Greenlet {
     /// A plain OS thread cannot be killed; for it this does nothing.
     pub fn kill(&self) {
         let Inner::Green(header) = &self.0 else { return };
-        kill::kill(header);
+        observable!("Greenlet::kill", kill::kill(header));
         if current::greenlet().is_some_and(|running| running.as_ptr() == header.as_ptr()) {
             kill::deliver_interrupts();
         }
@@ -120,7 +122,9 @@ impl Greenlet {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.0 {
-            Inner::Green(header) => header.state.load().is_done(),
+            Inner::Green(header) => {
+                observable!("Greenlet::is_finished", header.state.load().is_done())
+            }
             Inner::Thread(..) => false,
         }
     }
@@ -178,9 +182,10 @@ pub(crate) struct Describe<'a>(pub(crate) &'a Header);
 
 impl fmt::Display for Describe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = shown(self.0.id);
         match self.0.name() {
-            Some(name) => write!(f, "greenlet '{name}' (#{}, spawned at {})", self.0.id, self.0.spawned_at),
-            None => write!(f, "greenlet #{} (spawned at {})", self.0.id, self.0.spawned_at),
+            Some(name) => write!(f, "greenlet '{name}' (#{id}, spawned at {})", self.0.spawned_at),
+            None => write!(f, "greenlet #{id} (spawned at {})", self.0.spawned_at),
         }
     }
 }

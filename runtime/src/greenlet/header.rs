@@ -2,7 +2,8 @@
 //!
 //! Who may touch what, when:
 //!
-//! * `state`, `refs`, `link`, `home`, and the atomics of the wait report: anybody who holds a reference.
+//! * `state`, `refs`, `link`, `home`, and the atomics of the wait report: anybody who keeps the header alive, as one of
+//!   its [owners](Owner) or with a [`Ref`].
 //! * the [`Fiber`] fields (context, masks, timeout frames, locals): whoever owns the greenlet's right to run
 //!   (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
 //! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
@@ -12,11 +13,12 @@ use super::join::JoinList;
 use super::join_error::JoinError;
 use super::local::Locals;
 use super::memory;
-use super::state::State;
+use super::state::{Owner, State};
 use super::switch::Context;
 use super::timeout::Masks;
+use super::unwind::Unwinding;
 use super::waiting::WaitReport;
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
@@ -30,26 +32,28 @@ use std::ptr::NonNull;
 /// The closure's outcome as the runtime moves it about.
 pub(crate) type Outcome<T> = Result<T, JoinError>;
 
-/// One greenlet. In the order of use: what every switch touches comes first and lies close together.
+/// One greenlet. In the order of use: the first cache line is all that a queue's stale entry and the header's end look at,
+/// then comes what every switch touches, last what few greenlets need.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
     /// Where a wake from elsewhere goes: its hub's mailbox. Written by the hub that starts or takes it.
     home: AtomicPtr<Mailbox>,
     pub(crate) id: u64,
-    pub(crate) fiber: Fiber,
+    /// The references, of which the owners have one together.
     refs: AtomicUsize,
     vtable: &'static VTable,
+    extra: Option<Box<Extra>>,
+    /// Where the registry lists it.
+    pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
+    pub(crate) fiber: Fiber,
     pub(crate) kind: Kind,
     pub(crate) alarm: Alarm,
     pub(crate) joiners: JoinList,
     /// The link of the one inbox it may lie in.
     pub(crate) link: AtomicPtr<Header>,
-    /// Where the registry lists it.
-    pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
     pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
-    extra: Option<Box<Extra>>,
 }
 
 /// How a greenlet may move.
@@ -87,12 +91,16 @@ pub(crate) struct Fiber {
     pub(crate) held: Cell<bool>,
     /// Its present wait counts as load (I/O or timer).
     pub(crate) counted: Cell<bool>,
-    /// It is known to have begun an unwinding.
-    pub(crate) unwinding: Cell<bool>,
+    /// What it is known to unwind for.
+    pub(crate) unwinding: Cell<Unwinding>,
     /// It called `spawn_local`: pinned until it ends.
     pub(crate) pinned: Cell<bool>,
     /// Somebody waits for its end. Set by its last frame, read by the hub.
     pub(crate) joined: Cell<bool>,
+    /// Its joiner, in `hand_back`, has let it run in the middle of its own turn, and is not parked: see `hub::hand_over`.
+    pub(crate) awaited: Cell<bool>,
+    /// While `awaited`: a kill may not end the joiner's wait.
+    pub(crate) joiner_masked: Cell<bool>,
     /// It was claimed in migrate mode, where either may have moved by the time it ends: its first joiner is in the join
     /// list, and runs next if it is on that hub.
     pub(crate) claimed: Cell<bool>,
@@ -147,6 +155,93 @@ pub(crate) struct Birth {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
+/// Makes a greenlet with two owners, its life and its handle: the caller sees to it that both let go.
+pub(crate) fn create<F, T>(birth: Birth, closure: F) -> NonNull<Header>
+where
+    F: FnOnce() -> T,
+{
+    let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
+    let value = Task::<F, T> {
+        base: WithResult {
+            header: Header {
+                state: birth.state,
+                refs: AtomicUsize::new(1),
+                vtable: &VTableOf::<F, T>::VTABLE,
+                link: AtomicPtr::new(std::ptr::null_mut()),
+                home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
+                fiber: Fiber {
+                    context: UnsafeCell::new(None),
+                    masks: Masks::new(),
+                    unwinding: Cell::new(Unwinding::NOT),
+                    held: Cell::new(false),
+                    pinned: Cell::new(birth.kind != Kind::Free),
+                    hand_back: Cell::new(None),
+                    claimed: Cell::new(false),
+                    awaited: Cell::new(false),
+                    joiner_masked: Cell::new(false),
+                    joined: Cell::new(false),
+                    counted: Cell::new(false),
+                    locals: Locals::new(),
+                },
+                alarm: Alarm::new(),
+                joiners: JoinList::new(),
+                id: birth.id,
+                spawned_at: birth.spawned_at,
+                kind: birth.kind,
+                registry_slot: Cell::new(None),
+                waiting: WaitReport::default(),
+                extra: birth.extra,
+            },
+            result: UnsafeCell::new(None),
+        },
+        closure: UnsafeCell::new(Some(closure)),
+    };
+    // SAFETY: the block is fresh, and large and aligned enough for the value.
+    unsafe { task.write(value) };
+    task.cast()
+}
+
+/// An owner of the greenlet lets go.
+///
+/// # Safety
+///
+/// `owner` has not let go before, and its part of the program touches the header no more.
+#[inline]
+pub(crate) unsafe fn let_go(header: NonNull<Header>, owner: Owner) {
+    // SAFETY: the owner keeps it alive.
+    if unsafe { header.as_ref() }.state.let_go(owner) {
+        // SAFETY: the owners' common reference, which the last of them gives up.
+        drop(unsafe { Ref::from_raw(header) });
+    }
+}
+
+/// The greenlet's life (see [`Owner::Life`]) of one that has not started, on its way to a queue.
+#[must_use = "a greenlet whose life is dropped never ends"]
+pub(crate) struct Life(NonNull<Header>);
+
+impl Life {
+    /// # Safety
+    ///
+    /// The caller owns the life, and nobody else does.
+    #[inline]
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl std::ops::Deref for Life {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        // SAFETY: it keeps the header alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// A counted reference to a header.
 pub(crate) struct Ref(NonNull<Header>);
 
@@ -156,56 +251,11 @@ unsafe impl Send for Ref {}
 unsafe impl Sync for Ref {}
 
 impl Ref {
-    /// Makes a greenlet with two references: the one returned and the *life* reference, which whatever queue, hub or
-    /// wait list holds the greenlet owns, and which its end gives up.
-    pub(crate) fn create<F, T>(birth: Birth, closure: F) -> Ref
-    where
-        F: FnOnce() -> T,
-    {
-        let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
-        let value = Task::<F, T> {
-            base: WithResult {
-                header: Header {
-                    state: birth.state,
-                    refs: AtomicUsize::new(2),
-                    vtable: &VTableOf::<F, T>::VTABLE,
-                    link: AtomicPtr::new(std::ptr::null_mut()),
-                    home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
-                    fiber: Fiber {
-                        context: UnsafeCell::new(None),
-                        masks: Masks::new(),
-                        unwinding: Cell::new(false),
-                        held: Cell::new(false),
-                        pinned: Cell::new(birth.kind != Kind::Free),
-                        hand_back: Cell::new(None),
-                        claimed: Cell::new(false),
-                        joined: Cell::new(false),
-                        counted: Cell::new(false),
-                        locals: Locals::new(),
-                    },
-                    alarm: Alarm::new(),
-                    joiners: JoinList::new(),
-                    id: birth.id,
-                    spawned_at: birth.spawned_at,
-                    kind: birth.kind,
-                    registry_slot: Cell::new(None),
-                    waiting: WaitReport::default(),
-                    extra: birth.extra,
-                },
-                result: UnsafeCell::new(None),
-            },
-            closure: UnsafeCell::new(Some(closure)),
-        };
-        // SAFETY: the block is fresh, and large and aligned enough for the value.
-        unsafe { task.write(value) };
-        Ref(task.cast())
-    }
-
-    /// Takes over a reference that was given away with [`Ref::into_raw`].
+    /// Takes a reference over.
     ///
     /// # Safety
     ///
-    /// `header` owns a reference that nobody else gives up.
+    /// There is a reference that nobody else gives up; or the caller is an owner, and never drops what it gets.
     pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Ref {
         Ref(header)
     }
@@ -221,13 +271,6 @@ impl Ref {
         let before = unsafe { header.as_ref() }.refs.fetch_add(1, Ordering::Relaxed);
         assert!(before < isize::MAX as usize, "too many references to one greenlet");
         Ref(header)
-    }
-
-    /// Gives the reference away as a pointer.
-    pub(crate) fn into_raw(self) -> NonNull<Header> {
-        let header = self.0;
-        std::mem::forget(self);
-        header
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<Header> {
@@ -254,9 +297,11 @@ impl Drop for Ref {
     fn drop(&mut self) {
         // Who finds that its reference is the last need not count it down: nobody is left who could make another.
         // Acquire: pairs with the Release of those who gave theirs up.
-        // Release: what this holder did to the header comes before it is freed; pairs with the fence below.
+        // Release: what this holder did to the header comes before it is freed; pairs with the load below.
         if self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+            // Acquire: pairs with the Release of every decrement before ours, in one release sequence with it. (A fence
+            // would do, too, but ThreadSanitizer knows none.)
+            self.refs.load(Ordering::Acquire);
             // SAFETY: that was the last reference, and the vtable belongs to this allocation.
             unsafe { (self.vtable.dealloc)(self.0) };
         }
@@ -310,9 +355,9 @@ impl Header {
 /// # Safety
 ///
 /// `header` was created with result type `T`, it is `Done` (seen with Acquire), and the caller is its one handle.
-pub(crate) unsafe fn take_result<T>(header: &Ref) -> Option<Outcome<T>> {
+pub(crate) unsafe fn take_result<T>(header: NonNull<Header>) -> Option<Outcome<T>> {
     // SAFETY: `WithResult<T>` is the prefix of the allocation; after `Done` only the handle touches the result.
-    unsafe { (*header.0.cast::<WithResult<T>>().as_ref().result.get()).take() }
+    unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() }
 }
 
 struct VTableOf<F, T>(std::marker::PhantomData<(F, T)>);
@@ -380,8 +425,16 @@ unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> 
 ///
 /// The last reference to a `Task<F, T>` is gone.
 unsafe fn dealloc<F, T>(header: NonNull<Header>) {
+    // Whatever else could be dropped has been: closure and result (module's first lines), the locals and the joiners at
+    // the end, the context with the stack. So the rest of a header long out of the cache need not be fetched.
     // SAFETY: nobody refers to it any more.
-    unsafe { header.cast::<Task<F, T>>().drop_in_place() };
+    unsafe {
+        if cfg!(debug_assertions) {
+            let task = header.cast::<Task<F, T>>().as_ref();
+            assert!((*task.closure.get()).is_none() && (*task.base.result.get()).is_none(), "left behind");
+        }
+        (&raw mut (*header.as_ptr()).extra).drop_in_place();
+    }
     // SAFETY: taken with this layout in `create`.
     unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }

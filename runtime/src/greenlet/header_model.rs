@@ -2,7 +2,7 @@
 //! registry use, so that their models run the real modules without stacks and closures.
 
 use super::registry::Slot;
-use super::state::State;
+use super::state::{Owner, State};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::hub::inbox::Linked;
 use crate::timer::Alarm;
@@ -35,10 +35,44 @@ impl Header {
         self.alive.with(|alive| assert!(unsafe { *alive }, "a header was used after its end"));
     }
 
+    /// Whether it has not come to its end.
+    pub(crate) fn is_alive(&self) -> bool {
+        // SAFETY: as above.
+        self.alive.with(|alive| unsafe { *alive })
+    }
+
     /// The end of the header: whoever uses it from now on has broken the protocol.
     pub(crate) fn free(&self) {
         // SAFETY: as above.
         self.alive.with_mut(|alive| unsafe { *alive = false });
+    }
+}
+
+/// The life of one that has not started, as the real one.
+pub(crate) struct Life(NonNull<Header>);
+
+impl Life {
+    /// # Safety
+    ///
+    /// As the real one's.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+/// # Safety
+///
+/// As the real one's.
+pub(crate) unsafe fn let_go(header: NonNull<Header>, owner: Owner) {
+    // SAFETY: the memory stays; whether the header is alive is what `in_use` asks.
+    let this = unsafe { header.as_ref() };
+    this.in_use();
+    if this.state.let_go(owner) {
+        drop(Ref(header));
     }
 }
 
@@ -72,6 +106,19 @@ impl Ref {
         this.in_use();
         this.refs.fetch_add(1, Ordering::Relaxed);
         Ref(header)
+    }
+
+    /// # Safety
+    ///
+    /// As the real one's.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> Ref {
+        Ref(header)
+    }
+
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        let header = self.0;
+        std::mem::forget(self);
+        header
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<Header> {

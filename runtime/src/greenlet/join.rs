@@ -2,19 +2,20 @@
 
 use super::current;
 use super::handle::Greenlet;
-use super::header::{Header, Ref, take_result};
+use super::header::{self, Header, Ref, take_result};
 use super::join_error::JoinError;
 use super::link::Link;
-use super::state::Phase;
+use super::state::{Owner, Phase};
 use crate::facade::Mutex;
-use crate::hub::queue::Entry;
 use crate::timer::clock;
-use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
+use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ use std::time::{Duration, Instant};
 /// ```
 #[must_use = "dropping the handle detaches the greenlet; if that is meant, say `drop(..)`"]
 pub struct JoinHandle<T> {
-    greenlet: Greenlet,
+    /// Not counted: the handle is an [`Owner`].
+    greenlet: ManuallyDrop<Greenlet>,
     /// The result has been taken.
     taken: bool,
     result: PhantomData<T>,
@@ -44,8 +46,13 @@ unsafe impl<T: Send> Sync for JoinHandle<T> {}
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(header: Ref) -> Self {
-        Self { greenlet: Greenlet::new(header), taken: false, result: PhantomData }
+    /// # Safety
+    ///
+    /// The header was created with result type `T`, and its handle is the caller's to make.
+    pub(crate) unsafe fn new(header: NonNull<Header>) -> Self {
+        // SAFETY: the handle is an owner, and never drops this.
+        let greenlet = ManuallyDrop::new(Greenlet::new(unsafe { Ref::from_raw(header) }));
+        Self { greenlet, taken: false, result: PhantomData }
     }
 
     fn header(&self) -> &Ref {
@@ -80,7 +87,7 @@ impl<T> JoinHandle<T> {
     fn take(&mut self) -> Result<T, JoinError> {
         assert!(!std::mem::replace(&mut self.taken, true), "a greenlet is joined once");
         // SAFETY: the greenlet is done, its result is a `T`, and this is its one handle.
-        unsafe { take_result(self.header()) }.expect("a greenlet that is done has left a result")
+        unsafe { take_result(self.header().as_ptr()) }.expect("a greenlet that is done has left a result")
     }
 
     /// Waits for the greenlet's end, for at most `limit`. Gives whether it has ended.
@@ -109,11 +116,17 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if !self.taken && self.header().state.detach() {
+        let header = self.header().as_ptr();
+        if !self.taken {
+            if !self.header().state.detach() {
+                return;
+            }
             // Shielded: a kill or timeout of whoever drops the handle must not get lost among the errors of the result's
             // destructor.
-            super::timeout::shield(|| super::finish::drop_result(self.header().as_ptr()));
+            super::timeout::shield(|| super::finish::drop_result(header));
         }
+        // SAFETY: the handle goes, and with it the last that it did.
+        unsafe { header::let_go(header, Owner::Handle) };
     }
 }
 
@@ -251,6 +264,16 @@ pub(crate) fn wake_joiners(header: &Header) {
     }
 }
 
+impl Header {
+    /// Lists the joiner that claimed this greenlet, which has not ended, on its behalf.
+    pub(crate) fn list_joiner(&self, joiner: Waiter) {
+        let mut list = self.joiners.0.lock();
+        let listed = self.state.join();
+        debug_assert!(listed, "only its own hub could have ended it");
+        list.add(joiner);
+    }
+}
+
 /// Wakes the joiner that claimed a greenlet which has now ended, and lets it run next.
 #[inline]
 pub(crate) fn hand_back(header: &Header) {
@@ -299,43 +322,40 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
     }
 }
 
+/// What reports call this wait. Its object is the greenlet.
+pub(super) const WAIT: CallName = &"JoinHandle::join";
+
 fn reason(header: &Ref) -> Reason {
-    Reason { holder: Some(running_id), ..Reason::new("JoinHandle::join", &**header) }
+    Reason { holder: Some(running_id), ..Reason::new(WAIT, &**header) }
 }
 
 /// Joining an unstarted greenlet that lies in a queue of this runtime takes it from there and runs it next, on this
-/// hub. Both then stay on this hub, so the child keeps its joiner in a plain cell.
+/// hub (see `hub::hand_over`).
 ///
 /// `None`: it could not be claimed, or the wait was a false alarm: wait in the ordinary way.
 fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> Option<bool> {
-    let waiter = {
-        let (hub, greenlet) = current::hub_and_greenlet()?;
-        if !hub.may_claim(header) {
-            return None;
-        }
-        let waiter = Waiter::of(greenlet);
-        if !header.state.claim() {
-            return None;
-        }
-        let migrates = hub.migrates();
-        header.fiber.claimed.set(migrates);
-        header.fiber.hand_back.set((!migrates).then_some(waiter));
-        // The queue entry that is now stale keeps its reference; the greenlet's life needs one of its own.
-        let life = header.clone().into_raw();
-        hub.note_claimed(header);
-        hub.run_next_claimed(Entry::resume(life));
-        if migrates {
-            return None;
-        }
-        waiter
-    };
-    let ended = park(&waiter, deadline, interrupts, &reason(header));
-    header.fiber.hand_back.set(None);
+    let (hub, greenlet) = current::hub_and_greenlet()?;
+    if !hub.may_claim(header) || super::park::is_interrupted(greenlet, interrupts) {
+        return None;
+    }
+    let waiter = Waiter::of(greenlet);
+    if !header.state.claim_out_of_queue() {
+        return None;
+    }
+    let migrates = hub.migrates();
+    hub.hand_over(header, waiter);
+    let ended = super::park::await_child(greenlet, &header.fiber, deadline, interrupts, &reason(header));
     if header.state.load().is_done() {
         return Some(true);
     }
+    // It has suspended, and this greenlet was parked and woken since, by something else than its end.
+    if migrates {
+        header.joiners.0.lock().remove(&waiter);
+    } else {
+        header.fiber.hand_back.set(None);
+    }
     match ended {
-        Ended::TimedOut => return Some(false),
+        Ended::TimedOut => return Some(header.state.load().is_done()),
         Ended::Interrupted if interrupts != Interrupts::Kept => deliver_interrupts(),
         Ended::Interrupted | Ended::Woken | Ended::FalseAlarm => {}
     }

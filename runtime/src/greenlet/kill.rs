@@ -9,11 +9,18 @@ use crate::greenlet::wake::Runnable;
 use std::ptr::NonNull;
 
 /// The payload of a kill. Caught at the greenlet's base.
-pub(crate) struct Killed;
+pub(crate) struct Killed {
+    mark: unwind::Mark,
+}
+
+/// The mark in a payload that is a kill's or a timeout's.
+pub(super) fn mark_of(payload: &(dyn std::any::Any + Send)) -> Option<&unwind::Mark> {
+    payload.downcast_ref::<Killed>().map(|killed| &killed.mark).or_else(|| super::timeout::mark_of(payload))
+}
 
 /// Whether a payload is a kill's or a timeout's.
 pub(crate) fn is_interrupt(payload: &(dyn std::any::Any + Send)) -> bool {
-    payload.is::<Killed>() || super::timeout::is_expired(payload)
+    mark_of(payload).is_some()
 }
 
 /// Asks for the end of the greenlet.
@@ -80,7 +87,7 @@ pub(crate) fn deliver_interrupts() {
                 match verdict {
                     // The deadlock report, which becomes `run`'s panic. It has been printed.
                     Some(report) => unwind::resume_unwind(Box::new(report)),
-                    None => unwind::resume_unwind(Box::new(Killed)),
+                    None => unwind::interrupt(|mark| Box::new(Killed { mark })),
                 }
             }
             state.take_timer();

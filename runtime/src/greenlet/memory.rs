@@ -6,6 +6,7 @@
 //! greenlets of different closures share blocks.
 
 use super::current;
+use crate::sanitize::KEEPS_FREED_BLOCKS;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -33,7 +34,7 @@ struct Free {
 
 /// The class of a block, if blocks like it are kept.
 const fn class(layout: Layout) -> Option<usize> {
-    if layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
+    if KEEPS_FREED_BLOCKS && layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
         Some((layout.size() - 1) / LINE)
     } else {
         None

@@ -6,6 +6,7 @@
 //! 2), and no wake is lost (invariant 3).
 
 use super::current::{self, Running};
+use super::header::Fiber;
 use super::state::Cause;
 use super::switch::After;
 use super::unwind;
@@ -28,6 +29,12 @@ fn switch(greenlet: Running, after: After) {
     if held {
         unwind::after_switch();
     }
+}
+
+/// As [`yield_now`], but where no kill or timeout is due to be delivered: between two operations of an exploration.
+#[cold]
+pub(crate) fn give_way(greenlet: Running) {
+    switch(greenlet, After::Yield);
 }
 
 /// # Panics
@@ -70,6 +77,56 @@ pub(crate) fn park_for(
     wait(greenlet, epoch, deadline.map_or(NEVER, clock::nanos), false, interrupts, reason)
 }
 
+/// What a wait is made of besides its reason.
+struct Plan {
+    interruptible: bool,
+    masked: bool,
+    /// When the enclosing timeouts end it, where they may, and when it ends itself.
+    timeouts: u64,
+    deadline: u64,
+}
+
+impl Plan {
+    #[inline(always)]
+    fn new(greenlet: Running, deadline: u64, interrupts: Interrupts) -> Self {
+        let interruptible = interruptible(greenlet, interrupts);
+        let masked = !interruptible || greenlet.fiber.masks.shielded();
+        let timeouts = if interruptible { greenlet.fiber.masks.earliest() } else { NEVER };
+        Self { interruptible, masked, timeouts, deadline }
+    }
+
+    /// Says what the greenlet waits for, and sets its alarm.
+    #[inline(always)]
+    fn announce(&self, greenlet: Running, reason: &Reason) {
+        let hub = current::hub().expect("a greenlet runs on a hub");
+        greenlet.waiting.begin(reason, hub.clock());
+        let wake_at = self.deadline.min(self.timeouts);
+        if wake_at != NEVER {
+            greenlet.alarm.set(greenlet.as_ptr(), hub.timers(), wake_at);
+        } else if greenlet.alarm.deadline() != NEVER {
+            greenlet.alarm.relax(NEVER);
+        }
+        greenlet.fiber.counted.set(reason.outside);
+    }
+
+    /// How the wait ended that has just ended.
+    #[inline(always)]
+    fn outcome(&self, greenlet: Running) -> Ended {
+        super::timeout::rearm(greenlet);
+        match greenlet.state.load().cause() {
+            Cause::Wake => Ended::Woken,
+            Cause::Kill => Ended::Interrupted,
+            // An enclosing timeout that is due first goes first: otherwise shorter waits in a loop would hide it for
+            // ever.
+            Cause::Timer if self.timeouts < self.deadline => Ended::Interrupted,
+            // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
+            Cause::Timer if self.deadline != NEVER && clock::now() >= self.deadline => Ended::TimedOut,
+            Cause::Timer if self.interruptible => Ended::Interrupted,
+            Cause::Timer => Ended::FalseAlarm,
+        }
+    }
+}
+
 #[inline(always)]
 fn wait(
     greenlet: Running,
@@ -79,40 +136,40 @@ fn wait(
     interrupts: Interrupts,
     reason: &Reason,
 ) -> Ended {
-    let interruptible = interruptible(greenlet, interrupts);
-    let masked = !interruptible || greenlet.fiber.masks.shielded();
-    let timeouts = if interruptible { greenlet.fiber.masks.earliest() } else { NEVER };
+    let plan = Plan::new(greenlet, deadline, interrupts);
     let state = greenlet.state.load();
     if state.epoch() != epoch {
         return Ended::Woken;
     }
-    if !masked && state.kill_requested() {
+    if !plan.masked && state.kill_requested() {
         return if greenlet.state.withdraw(epoch) { Ended::Interrupted } else { Ended::Woken };
     }
-    {
-        let hub = current::hub().expect("a greenlet runs on a hub");
-        greenlet.waiting.begin(reason, hub.clock());
-        let wake_at = deadline.min(timeouts);
-        if wake_at != NEVER {
-            greenlet.alarm.set(greenlet.as_ptr(), hub.timers(), wake_at);
-        } else if greenlet.alarm.deadline() != NEVER {
-            greenlet.alarm.relax(NEVER);
-        }
-        greenlet.fiber.counted.set(reason.outside);
-    }
-    switch(greenlet, After::Park { epoch, user, masked });
-    super::timeout::rearm(greenlet);
-    let state = greenlet.state.load();
-    match state.cause() {
-        Cause::Wake => Ended::Woken,
-        Cause::Kill => Ended::Interrupted,
-        // An enclosing timeout that is due first goes first: otherwise shorter waits in a loop would hide it for ever.
-        Cause::Timer if timeouts < deadline => Ended::Interrupted,
-        // Never early: the wheel rounds up, but a late look at an old deadline may wake a new wait.
-        Cause::Timer if deadline != NEVER && clock::now() >= deadline => Ended::TimedOut,
-        Cause::Timer if interruptible => Ended::Interrupted,
-        Cause::Timer => Ended::FalseAlarm,
-    }
+    plan.announce(greenlet, reason);
+    switch(greenlet, After::Park { epoch, user, masked: plan.masked });
+    plan.outcome(greenlet)
+}
+
+/// Whether a wait that begins now would be cut short at once.
+#[inline]
+pub(crate) fn is_interrupted(greenlet: Running, interrupts: Interrupts) -> bool {
+    greenlet.state.load().wants_attention() && interruptible(greenlet, interrupts)
+}
+
+/// Lets the child run that this greenlet has just claimed and handed over to (`hub::hand_over`), until it ends, or this
+/// greenlet's wait for that does: if the child is not done, the answer says why.
+#[inline(always)]
+pub(crate) fn await_child(
+    greenlet: Running,
+    child: &Fiber,
+    deadline: Option<Instant>,
+    interrupts: Interrupts,
+    reason: &Reason,
+) -> Ended {
+    let plan = Plan::new(greenlet, deadline.map_or(NEVER, clock::nanos), interrupts);
+    child.joiner_masked.set(plan.masked);
+    plan.announce(greenlet, reason);
+    switch(greenlet, After::Await);
+    plan.outcome(greenlet)
 }
 
 /// Gives way: the greenlet goes to the end of its hub's ready queue and runs on when its turn comes.
@@ -168,7 +225,10 @@ pub fn park() {
         Some(greenlet) => {
             user_park(greenlet, NEVER);
         }
-        None => std::thread::park(),
+        None => {
+            current::check_may_block();
+            std::thread::park();
+        }
     }
 }
 
@@ -188,7 +248,10 @@ pub fn park_timeout(limit: Duration) {
         Some(greenlet) => {
             user_park(greenlet, clock::deadline(limit).map_or(NEVER, clock::nanos));
         }
-        None => std::thread::park_timeout(limit),
+        None => {
+            current::check_may_block();
+            std::thread::park_timeout(limit);
+        }
     }
 }
 
@@ -199,7 +262,7 @@ fn user_park(greenlet: Running, deadline: u64) {
             return;
         }
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::new("park", &*greenlet);
+        let reason = Reason::new(&"park", &*greenlet);
         match wait(greenlet, epoch, deadline, true, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),
@@ -213,7 +276,7 @@ pub(crate) fn sleep_until(greenlet: Running, deadline: u64) {
     check_may_switch(greenlet);
     loop {
         let epoch = greenlet.state.load().epoch();
-        let reason = Reason::outside("sleep", 0);
+        let reason = Reason::outside(&"sleep", 0);
         match wait(greenlet, epoch, deadline, false, Interrupts::Allowed, &reason) {
             Ended::Woken | Ended::TimedOut => return,
             Ended::Interrupted => super::kill::deliver_interrupts(),

@@ -2,19 +2,20 @@
 //!
 //! One shard a hub, so that spawning touches no line that hubs share: an array of pointers in chunks that never move.
 //! The hub that spawns stores the header into a free slot (a plain store); whichever hub the greenlet ends on clears
-//! the slot. A reader locks a slot by its lowest bit for the few instructions it takes to get a reference, and the
-//! clearing waits for that.
+//! the slot, and waits if somebody reads that shard just then.
+//!
+//! Ends are many and readers few, so the fence between the two is lopsided: who clears a slot and looks for readers pays
+//! for none, and a reader, who announces itself and then looks into the slots, makes all threads pass one.
 
 use super::header::{Header, Ref};
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::facade::{Mutex, UnsafeCell, spin_loop};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::{Mutex, UnsafeCell, lopsided_fence, spin_loop};
 use std::ptr::{self, NonNull};
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
 const CHUNK: usize = if cfg!(greenhub_loom) { 2 } else { 256 };
-const READING: usize = 1;
 
 /// A greenlet's place in the registry.
 #[derive(Clone, Copy)]
@@ -26,6 +27,8 @@ pub(crate) struct Slot {
 /// The greenlets spawned by one hub.
 pub(crate) struct Shard {
     chunks: Mutex<Vec<Box<[AtomicPtr<Header>]>>>,
+    /// Whoever holds the lock of `chunks` is getting references out of one of them.
+    reading: AtomicBool,
     /// Free slots, the owner's alone.
     free: UnsafeCell<Vec<NonNull<AtomicPtr<Header>>>>,
     /// Slots freed by others.
@@ -45,6 +48,7 @@ impl Shard {
         pub(crate) fn new() -> Self {
             Self {
                 chunks: Mutex::new(Vec::new()),
+                reading: AtomicBool::new(false),
                 free: UnsafeCell::new(Vec::new()),
                 returned: Mutex::new(Vec::new()),
                 returned_count: AtomicUsize::new(0),
@@ -59,13 +63,14 @@ impl Shard {
     /// The caller is the shard's owner (its hub's thread, or the holder of the lock around it), and no other thread
     /// can see the greenlet yet.
     #[inline]
-    pub(crate) unsafe fn insert(&self, header: &Ref) {
+    pub(crate) unsafe fn insert(&self, header: NonNull<Header>) {
         // SAFETY: the owner's alone; the borrow ends before anything else is called.
         let cell = self.free.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
-        header.registry_slot.set(Some(Slot { cell, shard: NonNull::from(self) }));
+        // SAFETY: the caller's greenlet, alive and seen by nobody else.
+        unsafe { header.as_ref() }.registry_slot.set(Some(Slot { cell, shard: NonNull::from(self) }));
         // Release: the header is made; pairs with the Acquire of a reader.
         // SAFETY: cells live as long as the shard.
-        unsafe { cell.as_ref() }.store(header.as_ptr().as_ptr(), Ordering::Release);
+        unsafe { cell.as_ref() }.store(header.as_ptr(), Ordering::Release);
     }
 
     #[cold]
@@ -90,42 +95,37 @@ impl Shard {
     /// Every greenlet listed just now.
     pub(crate) fn snapshot(&self, into: &mut Vec<Ref>) {
         for chunk in self.chunks.lock().iter() {
-            for cell in chunk {
-                into.extend(read(cell));
-            }
+            self.read(chunk, into);
         }
     }
 
     /// The first greenlet listed just now for which `wanted` says so.
     pub(crate) fn find(&self, wanted: &mut impl FnMut(&Header) -> bool) -> Option<Ref> {
         let chunks = self.chunks.lock();
-        chunks.iter().flatten().filter_map(read).find(|greenlet| wanted(greenlet))
+        let mut listed = Vec::new();
+        chunks.iter().find_map(|chunk| {
+            self.read(chunk, &mut listed);
+            listed.drain(..).find(|greenlet| wanted(greenlet))
+        })
     }
-}
 
-/// Gets a reference to what a cell lists.
-fn read(cell: &AtomicPtr<Header>) -> Option<Ref> {
-    loop {
-        let header = cell.load(Ordering::Relaxed);
-        if header.is_null() {
-            return None;
+    /// Gets references to what a chunk lists. Under the lock of `chunks`.
+    fn read(&self, chunk: &[AtomicPtr<Header>], into: &mut Vec<Ref>) {
+        // Ends wait meanwhile, so nothing but this happens in between.
+        into.reserve(chunk.len());
+        self.reading.store(true, Ordering::Relaxed);
+        // Pairs with the light fence in `remove`: of its clearing and our look one comes second.
+        lopsided_fence::heavy();
+        for cell in chunk {
+            // Acquire: pairs with the Release in `insert`.
+            if let Some(header) = NonNull::new(cell.load(Ordering::Acquire)) {
+                // SAFETY: its life had not let go when the slot was not cleared yet, and whoever clears it now waits
+                // for us before it does.
+                into.push(unsafe { Ref::share(header) });
+            }
         }
-        if header.addr() & READING != 0 {
-            spin_loop();
-            continue;
-        }
-        // Acquire: pairs with the Release in `insert`.
-        if cell
-            .compare_exchange(header, header.map_addr(|a| a | READING), Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-        {
-            // SAFETY: a listed greenlet has not given up its life reference, and does not before it has cleared the
-            // cell, which waits for us.
-            let reference = unsafe { Ref::share(NonNull::new_unchecked(header)) };
-            // Release: our use of the header comes before its end; pairs with the Acquire in `remove`.
-            cell.store(header, Ordering::Release);
-            return Some(reference);
-        }
+        // Release: our references are made before those who wait go on; pairs with the Acquire in `remove`.
+        self.reading.store(false, Ordering::Release);
     }
 }
 
@@ -133,14 +133,17 @@ fn read(cell: &AtomicPtr<Header>) -> Option<Ref> {
 ///
 /// # Safety
 ///
-/// Called once, by the hub the greenlet ends on, while the life reference is held. `own` is that hub's own shard.
+/// Called once, by the hub the greenlet ends on, before its life lets go. `own` is that hub's own shard.
 pub(crate) unsafe fn remove(header: &Header, own: &Shard) {
     let Some(slot) = header.registry_slot.take() else { return };
     // SAFETY: shards live as long as their runtime, whose hubs alone call this.
     let (cell, shard) = unsafe { (slot.cell.as_ref(), slot.shard.as_ref()) };
-    let listed = ptr::from_ref(header).cast_mut();
-    // Acquire: pairs with the Release of a reader.
-    while cell.compare_exchange_weak(listed, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+    // Relaxed: nobody follows a null.
+    cell.store(ptr::null_mut(), Ordering::Relaxed);
+    // Pairs with the heavy fence in `read`.
+    lopsided_fence::light();
+    // Acquire: pairs with the Release of a reader that has finished.
+    while shard.reading.load(Ordering::Acquire) {
         spin_loop();
     }
     if ptr::eq(shard, own) {

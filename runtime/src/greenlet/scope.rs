@@ -8,7 +8,7 @@ use super::join_error::JoinError;
 use super::spawn::{Order, spawn_with};
 use super::unwind;
 use crate::facade::Mutex;
-use crate::wait::{Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};
+use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, deliver_interrupts, park};
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ pub struct Scope<'scope, 'env: 'scope> {
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
+
+/// What reports call the wait for a scope's greenlets. Its object is the `Children`.
+pub(super) const WAIT: CallName = &"scope";
 
 /// The greenlets of one scope that have not ended.
 struct Children {
@@ -129,7 +132,7 @@ impl Children {
             }
             let kept = stopped || interrupted.is_some();
             let interrupts = if kept { Interrupts::Kept } else { Interrupts::Allowed };
-            let ended = park(&waiter, None, interrupts, &Reason::new("scope", self));
+            let ended = park(&waiter, None, interrupts, &Reason::new(WAIT, self));
             self.state.lock().owner = None;
             if ended == Ended::Interrupted && interrupted.is_none() {
                 // What is delivered is caught, and goes on when nothing of ours is lent out any more.
@@ -146,6 +149,11 @@ impl Children {
 }
 
 impl Member {
+    /// What its scope's owner waits for, as reports have it.
+    pub(crate) fn scope_address(&self) -> usize {
+        std::ptr::from_ref(&*self.children).addr()
+    }
+
     /// The child has ended.
     pub(crate) fn leave(&self) {
         let wakeup = {

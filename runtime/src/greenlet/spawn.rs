@@ -1,12 +1,13 @@
 //! Spawning: from a closure to an entry in somebody's queue.
 
 use super::current;
-use super::header::{Birth, Extra, Kind, Ref};
+use super::header::{self, Birth, Extra, Header, Kind, Life};
 use super::join::JoinHandle;
 use super::join_error::JoinError;
-use super::state::State;
+use super::state::{Owner, State};
 use crate::runtime::Shared;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ unsafe fn spawn_here<F: FnOnce() -> T, T>(hub: &crate::hub::Hub, order: Order, f
     let elsewhere = if order.kind == Kind::Free && order.at.is_none() { hub.better_place() } else { None };
     let pushed_here = order.at.is_none() && elsewhere.is_none();
     let state = if pushed_here { State::unstarted() } else { State::placed() };
-    let header = Ref::create(
+    let header = header::create(
         Birth {
             state,
             id: hub.next_id(),
@@ -155,16 +156,21 @@ unsafe fn spawn_here<F: FnOnce() -> T, T>(hub: &crate::hub::Hub, order: Order, f
         },
         f,
     );
-    hub.register(&header);
-    // SAFETY: the life reference made by `create` goes to the queue, the inbox or the wheel.
-    let life = unsafe { Ref::from_raw(header.as_ptr()) };
+    hub.register(header);
+    // SAFETY: its life goes to the queue, the inbox or the wheel.
+    let life = unsafe { Life::from_raw(header) };
     match (order.at, elsewhere) {
         (Some(at), _) => hub.start_later(life, at),
         // SAFETY: it is `Placed`, new, and ours to push.
         (None, Some(mailbox)) => unsafe { mailbox.push(life.into_raw()) },
         (None, None) => hub.push_new(life, order.kind),
     }
-    JoinHandle::new(header)
+    if crate::explore::is_conceivable() {
+        // SAFETY: the handle, which is made below, keeps it alive.
+        crate::explore::spawned(unsafe { header.as_ref() });
+    }
+    // SAFETY: created above, with this result type.
+    unsafe { JoinHandle::new(header) }
 }
 
 /// Spawns from a plain OS thread, or into another runtime.
@@ -188,19 +194,21 @@ where
         extra: order.extra,
     };
     let at = order.at;
-    let header = Ref::create(birth, f);
-    // SAFETY: as in `spawn_here`.
-    let life = unsafe { Ref::from_raw(header.as_ptr()) };
-    if !runtime.register_from_outside(&header) {
-        return end_unrun(header, life);
+    let header = header::create(birth, f);
+    if !runtime.gate.let_in(header) {
+        // SAFETY: created above, with this result type, and nobody else has seen it.
+        return unsafe { end_unrun(header) };
     }
+    // SAFETY: as in `spawn_here`.
+    let life = unsafe { Life::from_raw(header) };
     match at {
         Some(at) => runtime.start_later(place, life, at),
         // SAFETY: it is `Placed`, new, and ours to push.
         None => unsafe { mailbox.push(life.into_raw()) },
     }
     runtime.announce(place);
-    JoinHandle::new(header)
+    // SAFETY: created above, with this result type.
+    unsafe { JoinHandle::new(header) }
 }
 
 /// A spawn after shutdown: the closure is dropped, the handle joins as killed.
@@ -218,23 +226,25 @@ fn refuse<F: FnOnce() -> T, T>(
         home,
         extra: order.extra,
     };
-    let header = Ref::create(birth, f);
-    // SAFETY: as in `spawn_here`.
-    let life = unsafe { Ref::from_raw(header.as_ptr()) };
-    end_unrun(header, life)
+    // SAFETY: created here, with this result type, and nobody else has seen it.
+    unsafe { end_unrun(header::create(birth, f)) }
 }
 
+/// # Safety
+///
+/// `greenlet` is new, was created with result type `T`, and nobody else has seen it.
 #[cold]
-fn end_unrun<T>(header: Ref, life: Ref) -> JoinHandle<T> {
-    let greenlet = header.as_ptr();
+unsafe fn end_unrun<T>(greenlet: NonNull<Header>) -> JoinHandle<T> {
+    // SAFETY: its life is ours.
+    let header = unsafe { greenlet.as_ref() };
     // Nobody else has seen it.
     assert!(header.state.arrive() && header.state.claim(), "a refused greenlet was seen by somebody");
     // A panic of the closure's destructor is the greenlet's own, as with one that is killed before it runs.
     // SAFETY: claimed, so its closure is ours, and it never ran.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
     let error = match dropped {
-        Ok(()) => JoinError::killed(&header),
-        Err(payload) => JoinError::from_unwinding(&header, payload),
+        Ok(()) => JoinError::killed(header),
+        Err(payload) => JoinError::from_unwinding(header, payload),
     };
     // SAFETY: as above.
     unsafe { (header.vtable().fail)(greenlet, error) };
@@ -242,6 +252,9 @@ fn end_unrun<T>(header: Ref, life: Ref) -> JoinHandle<T> {
     if let Some(scope) = header.scope() {
         scope.leave();
     }
-    drop(life);
-    JoinHandle::new(header)
+    // SAFETY: its life ends here, and its handle is made here.
+    unsafe {
+        header::let_go(greenlet, Owner::Life);
+        JoinHandle::new(greenlet)
+    }
 }

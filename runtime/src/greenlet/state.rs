@@ -52,6 +52,9 @@ const DETACHED: u64 = 1 << 8;
 /// Somebody waits in its join list.
 const JOINED: u64 = 1 << 9;
 
+/// The owners (see [`Owner`]) that have not let go.
+const OWNERS: u64 = Owner::Life as u64 | Owner::Handle as u64 | Owner::StaleEntry as u64;
+
 const CAUSE: u64 = 0b11 << 10;
 const CAUSE_WAKE: u64 = 0 << 10;
 const CAUSE_TIMER: u64 = 1 << 10;
@@ -62,6 +65,20 @@ const EPOCH_ONE: u64 = 1 << EPOCH_SHIFT;
 
 /// The state word. Its bits are nobody else's business.
 pub(crate) struct State(AtomicU64);
+
+/// Who keeps a header alive without counting: each of them exists at most once, so a bit of the state word does, and
+/// most come and go in the same step as what they are about. All of them together own one counted reference, which the
+/// last to let go gives up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub(crate) enum Owner {
+    /// Whatever queue, hub or wait list holds the greenlet (invariant 1). Lets go at the greenlet's end.
+    Life = 1 << 12,
+    /// The join handle.
+    Handle = 1 << 13,
+    /// The queue entry of a greenlet that its joiner has claimed.
+    StaleEntry = 1 << 14,
+}
 
 /// One reading of the word.
 #[derive(Clone, Copy)]
@@ -179,12 +196,12 @@ impl Snapshot {
 impl State {
     /// A greenlet about to be pushed on a queue, where it may be claimed at once.
     pub(crate) fn unstarted() -> Self {
-        Self(AtomicU64::new(UNSTARTED))
+        Self(AtomicU64::new(UNSTARTED | Owner::Life as u64 | Owner::Handle as u64))
     }
 
     /// A greenlet about to be pushed into an inbox.
     pub(crate) fn placed() -> Self {
-        Self(AtomicU64::new(PLACED))
+        Self(AtomicU64::new(PLACED | Owner::Life as u64 | Owner::Handle as u64))
     }
 
     /// Reads the word. Acquire: pairs with the Release of `finish`, so that whoever sees `Done` sees the result, and
@@ -214,6 +231,15 @@ impl State {
     #[inline]
     pub(crate) fn claim(&self) -> bool {
         self.update(|s| (s.0 & PHASE == UNSTARTED).then(|| s.with_phase(AWAKE))).is_ok()
+    }
+
+    /// As [`State::claim`], by a joiner, which leaves the queue entry where it lies: that entry becomes an owner, to let
+    /// go when it comes up.
+    #[inline]
+    pub(crate) fn claim_out_of_queue(&self) -> bool {
+        let step =
+            |s: Snapshot| (s.0 & PHASE == UNSTARTED).then(|| s.with_phase(AWAKE) | Owner::StaleEntry as u64);
+        self.update(step).is_ok()
     }
 
     /// `Awake → Parked`, by the hub, on its own stack, after the switch (invariant 2).
@@ -343,10 +369,37 @@ impl State {
             .map_err(|_| ())
     }
 
-    /// The handle goes. `true`: the greenlet has ended, so the handle must drop the result.
+    /// `Awake → Done`, by the hub of a greenlet whose joiner, which is not running, keeps it from being detached. Its
+    /// life lets go in the same step, unless `keep_life` is set or somebody waits in the join list; gives whether it did.
+    /// If it did, the caller must not touch the greenlet again.
+    pub(crate) fn end(&self, keep_life: bool) -> bool {
+        let keeps = |s: Snapshot| keep_life || s.0 & JOINED != 0;
+        // Release publishes the result; pairs with the Acquire in `load`.
+        let before = self.update(|s| {
+            debug_assert!(s.0 & DETACHED == 0, "detached while its joiner waits");
+            let done = s.with_phase(DONE);
+            Some(if keeps(s) { done } else { done & !(Owner::Life as u64) })
+        });
+        before.is_ok_and(|before| !keeps(before))
+    }
+
+    /// The handle goes. `true`: the greenlet has ended, so the handle must drop the result before it lets go. Otherwise it
+    /// has let go here (not as the last owner: the greenlet's life goes on).
     pub(crate) fn detach(&self) -> bool {
-        // AcqRel: Acquire takes over the result if it is there, pairing with `finish`.
-        self.0.fetch_or(DETACHED, Ordering::AcqRel) & PHASE == DONE
+        // Acquire (in `update`) takes over the result if it is there, pairing with `finish`.
+        self.update(|s| (s.0 & PHASE != DONE).then_some((s.0 | DETACHED) & !(Owner::Handle as u64))).is_err()
+    }
+
+    /// An owner lets go of a greenlet. `true`: it was the last, and gives up the reference that they share.
+    #[inline]
+    pub(crate) fn let_go(&self, owner: Owner) -> bool {
+        // Who finds itself alone need not say so: no owner is left to read it. Acquire: pairs with the Release of those
+        // who let go before, as it does in the other case.
+        if self.0.load(Ordering::Acquire) & OWNERS == owner as u64 {
+            return true;
+        }
+        // Release: what this owner did to the header comes before it is freed.
+        self.0.fetch_and(!(owner as u64), Ordering::AcqRel) & OWNERS == owner as u64
     }
 
     /// Announces a waiter in the join list. `false`: it has ended, do not wait. Called under the list's lock.

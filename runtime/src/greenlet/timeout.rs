@@ -35,15 +35,20 @@ pub(crate) struct Masks {
 ///
 /// A payload that user code has caught and kept may be thrown again when another frame lies at that address; the
 /// deadline tells them apart.
-#[derive(PartialEq, Eq)]
 struct Expired {
+    which: Which,
+    mark: unwind::Mark,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Which {
     frame: usize,
     deadline: u64,
 }
 
-/// Whether a payload is an expired timeout's.
-pub(crate) fn is_expired(payload: &(dyn std::any::Any + Send)) -> bool {
-    payload.is::<Expired>()
+/// The mark in a payload that is an expired timeout's.
+pub(super) fn mark_of(payload: &(dyn std::any::Any + Send)) -> Option<&unwind::Mark> {
+    payload.downcast_ref::<Expired>().map(|expired| &expired.mark)
 }
 
 impl Masks {
@@ -85,7 +90,7 @@ impl Masks {
     }
 
     /// The payload of the timeout that has expired, the one that expired first if there are several.
-    fn expired(&self, now: u64) -> Option<Expired> {
+    fn expired(&self, now: u64) -> Option<Which> {
         if self.earliest() > now {
             return None;
         }
@@ -101,7 +106,7 @@ impl Masks {
             }
             at = this.outer;
         }
-        first.map(|(deadline, frame)| Expired { frame: frame.as_ptr().addr(), deadline })
+        first.map(|(deadline, frame)| Which { frame: frame.as_ptr().addr(), deadline })
     }
 
     /// Whether an enclosing timeout has expired.
@@ -114,8 +119,8 @@ impl Masks {
         if self.earliest() == NEVER {
             return;
         }
-        if let Some(payload) = self.expired(clock::now()) {
-            unwind::resume_unwind(Box::new(payload));
+        if let Some(which) = self.expired(clock::now()) {
+            unwind::interrupt(|mark| Box::new(Expired { which, mark }));
         }
     }
 }
@@ -182,11 +187,11 @@ pub fn timeout<T>(after: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
         });
         unwind::catch(f)
     };
-    let mine = Expired { frame: link.as_ptr().addr(), deadline };
+    let mine = Which { frame: link.as_ptr().addr(), deadline };
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Expired>() {
-            Some(expired) if *expired == mine => Err(Elapsed::new()),
+            Some(expired) if expired.which == mine => Err(Elapsed::new()),
             _ => unwind::resume_unwind(payload),
         },
     }

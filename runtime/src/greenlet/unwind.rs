@@ -8,12 +8,18 @@
 //! * nobody else on this hub is suspended mid-unwinding: std's answer is the running greenlet's;
 //! * somebody is: the running greenlet unwinds if its panic hook ran, or the runtime itself began its unwinding.
 //!
+//! The runtime's own catches keep the books ([`catch`]). User code that catches a kill or a timeout is seen to do so when
+//! it drops the payload, in which there is a [`Mark`].
+//!
 //! One case is beyond knowing: while another greenlet of the hub is suspended mid-unwinding, this one panics *and*
 //! catches that panic itself. It then counts as unwinding until std's count is zero again, which only keeps kills and
 //! timeouts for later.
 //!
 //! And it rests on the panic hook: a program that replaces the hook after its first runtime has started, without calling
 //! the one before, or that re-raises with std's `resume_unwind` while a neighbour unwinds, takes that knowledge away.
+//! Std cannot be asked instead: it tells whether its count is zero, never what it is, so beside a neighbour that unwinds
+//! its answer is always the same; and the count cannot be put aside for the time a greenlet is suspended, since only the
+//! end of an unwinding lowers it.
 
 use super::current::{self, Running};
 use std::any::Any;
@@ -48,7 +54,7 @@ pub(crate) fn is_unwinding(greenlet: Running) -> bool {
 #[cold]
 fn is_unwinding_slow(greenlet: Running) -> bool {
     let others = current::hub().is_some_and(|hub| hub.suspended_unwinding.get() != 0);
-    !others || greenlet.fiber.unwinding.get()
+    !others || greenlet.fiber.unwinding.get() != Unwinding::NOT
 }
 
 /// Called by the running greenlet before it suspends. Gives whether it unwinds, and so must stay on this hub.
@@ -56,8 +62,8 @@ fn is_unwinding_slow(greenlet: Running) -> bool {
 pub(crate) fn before_switch(greenlet: Running) -> bool {
     if !std::thread::panicking() {
         // Forgets an unwinding that was caught.
-        if greenlet.fiber.unwinding.get() {
-            greenlet.fiber.unwinding.set(false);
+        if greenlet.fiber.unwinding.get() != Unwinding::NOT {
+            greenlet.fiber.unwinding.set(Unwinding::NOT);
         }
         return false;
     }
@@ -69,7 +75,9 @@ fn before_switch_slow(greenlet: Running) -> bool {
     if !is_unwinding_slow(greenlet) {
         return false;
     }
-    greenlet.fiber.unwinding.set(true);
+    if greenlet.fiber.unwinding.get() == Unwinding::NOT {
+        greenlet.fiber.unwinding.set(Unwinding::PANIC);
+    }
     if let Some(hub) = current::hub() {
         hub.suspended_unwinding.set(hub.suspended_unwinding.get() + 1);
     }
@@ -88,7 +96,8 @@ pub(crate) fn after_switch() {
 /// where the runtime catches what goes on running afterwards uses this; otherwise the greenlet would count as
 /// unwinding, out of reach of kills and timeouts, for as long as a neighbour is suspended in the middle of its own.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
-    let before = current::greenlet_even_in_hook().is_some_and(|greenlet| greenlet.fiber.unwinding.get());
+    let before =
+        current::greenlet_even_in_hook().map_or(Unwinding::NOT, |greenlet| greenlet.fiber.unwinding.get());
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
     if result.is_err()
         && let Some(greenlet) = current::greenlet_even_in_hook()
@@ -107,9 +116,47 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
 /// ```
 pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
     if let Some(greenlet) = current::greenlet_even_in_hook() {
-        greenlet.fiber.unwinding.set(true);
+        let known = super::kill::mark_of(&*payload).map_or(Unwinding::PANIC, |mark| mark.0);
+        greenlet.fiber.unwinding.set(known);
     }
     std::panic::resume_unwind(payload)
+}
+
+/// Unwinds the caller for a kill or a timeout, with a payload that holds the mark.
+pub(crate) fn interrupt(payload: impl FnOnce(Mark) -> Box<dyn Any + Send>) -> ! {
+    let number = current::hub().map_or(0, |hub| {
+        // Not those of `NOT` and `PANIC`. They come again after 254 others; to be mistaken, a payload would have to be
+        // kept for so long and then dropped amid the unwinding of its namesake.
+        let next = hub.interrupts.get().wrapping_add(1).max(2);
+        hub.interrupts.set(next);
+        next
+    });
+    resume_unwind(payload(Mark(Unwinding(number))))
+}
+
+/// In the payload of a kill or a timeout: dropped while that still counts as what the greenlet unwinds for, it shows that
+/// somebody has caught it. (During the unwinding itself nobody can drop it, for nobody has it.)
+pub(crate) struct Mark(Unwinding);
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if let Some(greenlet) = current::greenlet_even_in_hook()
+            && greenlet.fiber.unwinding.get() == self.0
+        {
+            greenlet.fiber.unwinding.set(Unwinding::NOT);
+        }
+    }
+}
+
+/// What a greenlet unwinds for, as far as the runtime knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unwinding(u8);
+
+impl Unwinding {
+    /// For nothing; or nobody knows.
+    pub(crate) const NOT: Self = Self(0);
+    /// A panic. Every other number is that of a kill or a timeout.
+    const PANIC: Self = Self(1);
 }
 
 /// Drops a panic's payload nobody wants. Its destructor is the user's, and what that panics with in turn is left
@@ -128,7 +175,8 @@ pub(crate) fn install_hook() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let Some(greenlet) = current::greenlet_even_in_hook() else { return before(info) };
-            greenlet.fiber.unwinding.set(true);
+            // Also amid the unwinding of a kill: who has caught one and kept its payload may drop that amid this one.
+            greenlet.fiber.unwinding.set(Unwinding::PANIC);
             let hub = current::hub();
             if let Some(hub) = hub {
                 hub.in_panic_hook.set(true);

@@ -11,19 +11,19 @@
 use super::header::{Header, Ref};
 use super::state::{Commit, Phase};
 use super::wake::Runnable;
-use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::facade::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// What one greenlet waits for. Written by the greenlet alone.
 #[derive(Default)]
 pub(crate) struct WaitReport {
-    what: AtomicPtr<u8>,
-    what_length: AtomicUsize,
+    what: AtomicPtr<&'static str>,
     object: AtomicUsize,
-    /// Coarse nanoseconds of the runtime's clock.
+    /// Coarse nanoseconds of the runtime's clock, and in the lowest bit whether it waits for the outside world.
     since: AtomicU64,
     holder: AtomicPtr<()>,
-    outside: AtomicBool,
 }
+
+const OUTSIDE: u64 = 1;
 
 /// One reading of it.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,23 @@ pub(crate) struct Waiting {
     pub(crate) deadline: u64,
 }
 
+/// What the report of a greenlet says that waits for its first stack. A static: told by its address.
+static FOR_STACK: &str = "a stack";
+
 impl WaitReport {
+    /// The greenlet, claimed but not begun, waits for a stack, or no longer. Called by its hub.
+    pub(crate) fn set_for_stack(&self, waits: bool) {
+        let what = if waits { (&raw const FOR_STACK).cast_mut() } else { std::ptr::null_mut() };
+        // Release: pairs with `is_for_stack`; the greenlet had been claimed before.
+        self.what.store(what, Ordering::Release);
+    }
+
+    /// Whether an awake greenlet waits for its first stack.
+    pub(crate) fn is_for_stack(&self) -> bool {
+        // Acquire: pairs with `set_for_stack`.
+        self.what.load(Ordering::Acquire) == (&raw const FOR_STACK).cast_mut()
+    }
+
     /// The greenlet is about to wait.
     #[inline]
     pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {
@@ -49,13 +65,18 @@ impl WaitReport {
         // the state word); pairs with the Acquire fence in `waits_for`.
         fence(Ordering::Release);
         // Relaxed throughout: published by the Release of `commit_park`.
-        self.what.store(reason.what.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.what_length.store(reason.what.len(), Ordering::Relaxed);
+        self.what.store(std::ptr::from_ref(reason.what).cast_mut(), Ordering::Relaxed);
         self.object.store(reason.object, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
+        self.since.store(since & !OUTSIDE | u64::from(reason.outside), Ordering::Relaxed);
         let holder = reason.holder.map_or(std::ptr::null_mut(), |f| f as *mut ());
         self.holder.store(holder, Ordering::Relaxed);
-        self.outside.store(reason.outside, Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    /// Whether it waits for the end of one greenlet, or of all of a scope: `object` says of which.
+    pub(crate) fn is_for_an_end(&self) -> bool {
+        self.what == *super::join::WAIT || self.what == *super::scope::WAIT
     }
 }
 
@@ -70,11 +91,10 @@ impl Header {
         // Relaxed throughout: kept apart from the second look by the fence.
         let report = &self.waiting;
         let what = report.what.load(Ordering::Relaxed);
-        let length = report.what_length.load(Ordering::Relaxed);
         let object = report.object.load(Ordering::Relaxed);
         let since = report.since.load(Ordering::Relaxed);
         let may_be_held = !report.holder.load(Ordering::Relaxed).is_null();
-        let outside = report.outside.load(Ordering::Relaxed);
+        let (since, outside) = (since & !OUTSIDE, since & OUTSIDE != 0);
         let deadline = self.alarm.deadline();
         // Pairs with the fence in `begin`: had we read a word of a later wait, this look would see a later epoch.
         fence(Ordering::Acquire);
@@ -82,8 +102,8 @@ impl Header {
         if after.phase() != Phase::Parked || after.epoch() != before.epoch() {
             return None;
         }
-        // SAFETY: both words come from one `begin` (see above), which took them from one `&'static str`.
-        let what = unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(what, length)) };
+        // SAFETY: it comes from `begin`, which took it from a `CallName`.
+        let what = unsafe { *what };
         Some(Waiting { what, object, since, outside, may_be_held, deadline })
     }
 }

@@ -3,16 +3,14 @@
 use super::Hub;
 use super::queue::Entry;
 use crate::facade::atomic::Ordering;
-use crate::greenlet::finish;
-use crate::greenlet::header::{Header, Ref};
+use crate::greenlet::header::{Header, Life, let_go};
 use crate::greenlet::join::{hand_back, wake_joiners};
-use crate::greenlet::join_error::JoinError;
 use crate::greenlet::registry;
-use crate::greenlet::state::{Commit, Phase};
+use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
-use crate::stack::{NoStack, Stack, StackCache};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::stack::{NoStack, Stack, StackCache, StackSize};
+
 use std::ptr::NonNull;
 
 impl Hub {
@@ -23,11 +21,11 @@ impl Hub {
     pub(super) fn execute(&self, entry: Entry) {
         let greenlet = entry.header();
         if entry.is_start() {
-            // SAFETY: a start entry owns a reference.
+            // SAFETY: a start entry keeps the header alive, stale or not.
             if !unsafe { greenlet.as_ref() }.state.claim() {
                 self.queue.forget_stale();
-                // SAFETY: the entry's reference, which nobody else gives up.
-                drop(unsafe { Ref::from_raw(greenlet) });
+                // SAFETY: the entry goes unused.
+                unsafe { let_go(greenlet, Owner::StaleEntry) };
                 return;
             }
             if !self.begin(greenlet) {
@@ -62,10 +60,10 @@ impl Hub {
         }
     }
 
-    fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
+    pub(super) fn give_stack(&self, greenlet: NonNull<Header>) -> Result<(), NoStack> {
         // SAFETY: claimed by us, so alive and ours.
         let header = unsafe { greenlet.as_ref() };
-        let stack = self.stacks().take(header.stack_size().unwrap_or(self.runtime.stack_size))?;
+        let stack = self.stacks().take(self.stack_size_of(greenlet))?;
         stack.set_owner(greenlet.as_ptr().cast());
         let counters = &self.shared().counters;
         counters.live_stacks.add(1);
@@ -74,6 +72,11 @@ impl Hub {
         // SAFETY: ours until the greenlet parks.
         unsafe { *header.fiber.context.get() = Some(context) };
         Ok(())
+    }
+
+    pub(super) fn stack_size_of(&self, greenlet: NonNull<Header>) -> StackSize {
+        // SAFETY: callers have claimed it, so it is alive.
+        unsafe { greenlet.as_ref() }.stack_size().unwrap_or(self.runtime.stack_size)
     }
 
     /// Switches to a greenlet and back, and does what it asked for.
@@ -96,7 +99,9 @@ impl Hub {
         let after = unsafe { (*header.fiber.context.get()).as_ref().unwrap_unchecked().resume() };
         self.current.set(None);
         match after {
+            Some(After::Await) => {}
             Some(After::Yield) => {
+                self.park_joiners(header);
                 // After a long turn what has come due meanwhile goes before it.
                 if self.mailbox.is_overdue() {
                     self.check_clock();
@@ -104,6 +109,7 @@ impl Hub {
                 self.push_ready(Entry::resume(greenlet));
             }
             Some(After::Park { epoch, user, masked }) => {
+                self.park_joiners(header);
                 shared.counters.parks.add(1);
                 // In migrate mode started greenlets even out by themselves, and may be resumed by a hub that does
                 // not own this counter.
@@ -118,6 +124,7 @@ impl Hub {
                     Commit::Requeue => self.push_ready(Entry::resume(greenlet)),
                 }
             }
+            None if header.fiber.awaited.get() => self.finish_awaited(greenlet),
             None => self.finish(greenlet),
         }
     }
@@ -138,28 +145,40 @@ impl Hub {
     #[inline(never)]
     fn finish(&self, greenlet: NonNull<Header>) {
         fork::end_child(self.runtime.generation);
-        // SAFETY: the life reference is ours to give up.
-        let header = unsafe { Ref::from_raw(greenlet) };
-        let shared = self.shared();
-        // SAFETY: it has ended; nobody runs on its stack any more.
-        let context =
-            unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
-        self.give_back(context.into_stack());
-        shared.counters.live_stacks.sub(1);
-        self.end(&header);
-        drop(header);
-        if !self.stackless.borrow().is_empty() {
+        // SAFETY: its life is ours to end.
+        let header = unsafe { greenlet.as_ref() };
+        self.take_stack(header);
+        self.end(header);
+        // SAFETY: it has ended, and this was the last of it.
+        unsafe { let_go(greenlet, Owner::Life) };
+        if !self.stackless.is_empty() {
             self.retry_stackless();
         }
     }
 
+    /// Takes the stack of a greenlet that has ended.
+    #[inline]
+    pub(super) fn take_stack(&self, header: &Header) {
+        // SAFETY: it has ended; nobody runs on its stack any more, and what was its context is its hub's.
+        let context =
+            unsafe { (*header.fiber.context.get()).take() }.expect("a greenlet that ran has a stack");
+        self.give_back(context.into_stack());
+        self.shared().counters.live_stacks.sub(1);
+    }
+
+    /// Takes a greenlet that ends out of whatever knows of it.
+    #[inline]
+    pub(super) fn strike_off(&self, header: &Header) {
+        header.alarm.remove();
+        // SAFETY: it ends here and now, and its life has not let go.
+        unsafe { registry::remove(header, &self.shared().registry) };
+    }
+
     /// What the end of every greenlet has in common, with a stack or without.
     #[inline]
-    fn end(&self, header: &Ref) {
+    pub(super) fn end(&self, header: &Header) {
         let shared = self.shared();
-        header.alarm.remove();
-        // SAFETY: it ends here and now, and its life reference is held.
-        unsafe { registry::remove(header, &shared.registry) };
+        self.strike_off(header);
         if header.fiber.joined.get() {
             wake_joiners(header);
         }
@@ -183,72 +202,6 @@ impl Hub {
         unsafe { &mut *self.stacks.get() }
     }
 
-    /// There is no stack for a claimed greenlet: it waits for one, or, if none is in use that could come free, fails.
-    #[cold]
-    fn without_stack(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        if self.a_stack_may_come(why) {
-            self.stackless.borrow_mut().push_back(greenlet);
-            return;
-        }
-        // The last stack in use may have come free between the two looks.
-        match self.give_stack(greenlet) {
-            Ok(()) => self.push_ready(Entry::resume(greenlet)),
-            Err(why) => self.fail(greenlet, &why),
-        }
-    }
-
-    /// Whether it makes sense to wait: a limit of the runtime's own is not reached for ever, and a stack in use comes
-    /// free one day.
-    fn a_stack_may_come(&self, why: &NoStack) -> bool {
-        why.is_own_limit() || self.runtime.stacks.counts().in_use > 0
-    }
-
-    /// Ends a claimed greenlet that never ran.
-    #[cold]
-    fn fail(&self, greenlet: NonNull<Header>, why: &NoStack) {
-        // SAFETY: claimed by us: the life reference is ours to give up.
-        let header = unsafe { Ref::from_raw(greenlet) };
-        // SAFETY: claimed and never run, so the closure is ours.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (header.vtable().drop_closure)(greenlet) }));
-        // SAFETY: as above.
-        unsafe { (header.vtable().fail)(greenlet, JoinError::no_stack(&header, why)) };
-        if let Err(payload) = dropped {
-            crate::greenlet::on_error::report(&header, payload);
-        }
-        let joined = header.state.finish(false).unwrap_or_else(|()| {
-            finish::drop_result(greenlet);
-            header.state.finish(true).unwrap_or(true)
-        });
-        header.fiber.joined.set(joined);
-        self.end(&header);
-    }
-
-    /// Stacks may have come free: the greenlets that wait for one try again, in order.
-    #[cold]
-    pub(super) fn retry_stackless(&self) {
-        loop {
-            let Some(greenlet) = self.stackless.borrow().front().copied() else { return };
-            let mut given = self.give_stack(greenlet);
-            if let Err(why) = &given {
-                if self.a_stack_may_come(why) {
-                    return;
-                }
-                // As in `without_stack`.
-                given = self.give_stack(greenlet);
-            }
-            self.stackless.borrow_mut().pop_front();
-            match given {
-                Ok(()) => self.push_ready(Entry::resume(greenlet)),
-                Err(why) => self.fail(greenlet, &why),
-            }
-        }
-    }
-
-    /// Whether some greenlet waits for a stack.
-    pub(super) fn has_stackless(&self) -> bool {
-        !self.stackless.borrow().is_empty()
-    }
-
     /// What came in through this hub's inbox, or another's, goes to the queues.
     pub(super) fn receive(&self, from: usize) {
         let own = from == self.index;
@@ -266,9 +219,9 @@ impl Hub {
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: the life reference travelled with it.
-                self.accept(unsafe { Ref::from_raw(greenlet) });
-            } else if own && self.migration == Migration::Every {
-                // It was sent here to run here.
+                self.accept(unsafe { Life::from_raw(greenlet) });
+            } else if self.migration == Migration::Every {
+                // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {
                 self.push_ready(Entry::resume(greenlet));
@@ -278,7 +231,7 @@ impl Hub {
     }
 
     /// An unstarted greenlet, `Placed`, that nobody else holds, comes to this hub's queues.
-    pub(crate) fn accept(&self, life: Ref) {
+    pub(crate) fn accept(&self, life: Life) {
         life.set_home(self.mailbox);
         let kind = life.kind;
         let arrived = life.state.arrive();

@@ -10,6 +10,7 @@ use crate::facade::Mutex;
 use crate::facade::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::greenlet::header::Header;
 use crate::reactor::Reactor;
+use crate::runtime::fork::ProcessLock;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub(crate) struct Mailbox {
     hub: AtomicUsize,
 }
 
-static FREE: Mutex<Vec<&'static Mailbox>> = Mutex::new(Vec::new());
+/// Mailboxes out of use.
+pub(crate) static FREE: ProcessLock<Vec<&'static Mailbox>> = ProcessLock::new(Vec::new());
 
 impl Mailbox {
     /// A mailbox for a hub that starts.

@@ -2,11 +2,15 @@
 //!
 //! * [`turn`]: the loop. What to run next, when to look at the outside world, when to sleep.
 //! * [`queue`]: what is ready here. [`steal`]: taking from others. [`place`]: giving to others.
-//! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch.
+//! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch. [`stackless`]: where there
+//!   is no stack to start it on.
 //! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
+//! * [`explore`]: the other loop, for programs under exploration.
 //! * [`policy`]: every decision, as pure functions.
 
 pub(crate) mod execute;
+pub(crate) mod explore;
+mod hand_over;
 pub(crate) mod idle;
 pub(crate) mod inbox;
 pub(crate) mod mailbox;
@@ -14,10 +18,12 @@ pub(crate) mod metrics;
 pub(crate) mod place;
 pub(crate) mod policy;
 pub(crate) mod queue;
+mod stackless;
 pub(crate) mod steal;
 pub(crate) mod turn;
 
-use crate::greenlet::header::{Header, Kind, Ref};
+use crate::explore::Explorer;
+use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
 use crate::ids::Supply;
@@ -28,8 +34,7 @@ use crate::timer::Timers;
 use mailbox::Mailbox;
 use metrics::Counters;
 use queue::{Entry, Queue, Stealers};
-use std::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -62,12 +67,14 @@ pub(crate) struct Hub {
     pub(crate) in_panic_hook: Cell<bool>,
     /// How many greenlets of this hub are suspended in the middle of their unwinding.
     pub(crate) suspended_unwinding: Cell<u32>,
+    /// The number of the last kill or timeout delivered here.
+    pub(crate) interrupts: Cell<u8>,
     queue: Queue,
     /// What runs before everything else: the child a joiner claimed, or the joiner of a child that ended.
     next: Cell<Option<Entry>>,
     stacks: UnsafeCell<StackCache>,
     /// Claimed greenlets for which there was no stack.
-    stackless: RefCell<VecDeque<NonNull<Header>>>,
+    stackless: stackless::Stackless,
     /// Nanoseconds, as of the last look at the clock.
     clock: Cell<u64>,
     pace: turn::Pace,
@@ -76,6 +83,8 @@ pub(crate) struct Hub {
     /// Memory of greenlets that ended here, for the next.
     pub(crate) blocks: Blocks,
     random: Cell<u64>,
+    /// Set if this hub explores schedules instead of running what comes.
+    explorer: OnceCell<Box<Explorer>>,
 }
 
 impl Hub {
@@ -89,16 +98,18 @@ impl Hub {
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),
             suspended_unwinding: Cell::new(0),
+            interrupts: Cell::new(0),
             queue,
             next: Cell::new(None),
             stacks: UnsafeCell::new(stacks),
-            stackless: RefCell::new(VecDeque::new()),
+            stackless: stackless::Stackless::default(),
             clock: Cell::new(now),
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
             ids: Supply::default(),
             blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),
+            explorer: OnceCell::new(),
             runtime,
         }
     }
@@ -143,7 +154,7 @@ impl Hub {
 
     /// Lists a new greenlet that this hub spawned.
     #[inline]
-    pub(crate) fn register(&self, header: &Ref) {
+    pub(crate) fn register(&self, header: NonNull<Header>) {
         let shared = self.shared();
         // SAFETY: this is the shard's hub, and the greenlet is new.
         unsafe { shared.registry.insert(header) };
@@ -158,7 +169,7 @@ impl Hub {
 
     /// An unstarted greenlet spawned here.
     #[inline]
-    pub(crate) fn push_new(&self, life: Ref, kind: Kind) {
+    pub(crate) fn push_new(&self, life: Life, kind: Kind) {
         let entry = Entry::start(life);
         if kind == Kind::Free {
             let length = self.queue.push_shared(entry);
@@ -169,7 +180,7 @@ impl Hub {
     }
 
     /// An unstarted greenlet for later.
-    pub(crate) fn start_later(&self, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, life: Life, at: u64) {
         self.runtime.start_later(self.index, life, at);
     }
 
@@ -220,14 +231,6 @@ impl Hub {
         }
     }
 
-    /// As [`Hub::run_next`], for a claimed child whose joiner is about to park. It is in no queue, so it goes nowhere
-    /// else.
-    pub(crate) fn run_next_claimed(&self, entry: Entry) {
-        if let Some(waiting) = self.next.replace(Some(entry)) {
-            self.push_ready(waiting);
-        }
-    }
-
     /// Whether started greenlets may leave this hub.
     #[inline]
     pub(crate) fn migrates(&self) -> bool {
@@ -244,7 +247,7 @@ impl Hub {
     }
 
     /// A greenlet whose start entry lies in some queue was claimed.
-    pub(crate) fn note_claimed(&self, header: &Header) {
+    fn note_claimed(&self, header: &Header) {
         if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free && self.queue.note_stale() {
             self.announce_rest();
         }

@@ -17,8 +17,14 @@ pub(crate) const STEAL_RETRIES: usize = 3;
 /// Most entries taken at one visit.
 pub(crate) const STEAL_LIMIT: usize = 32;
 
-/// From this many stale entries on a sweep is considered. (As above.)
-pub(crate) const SWEEP_FROM: usize = if cfg!(greenhub_schedule) { 8 } else { 256 };
+/// From this many stale entries on a sweep is considered. (As above, and fewer in a model.)
+pub(crate) const SWEEP_FROM: usize = if cfg!(greenhub_loom) {
+    4
+} else if cfg!(greenhub_schedule) {
+    8
+} else {
+    256
+};
 
 /// A queue of this length is shared at once; a shorter one its owner will have emptied before a halted hub is up.
 pub(crate) const LONG_QUEUE: usize = 8;
@@ -41,9 +47,14 @@ pub(crate) const HAND_BACKS_PER_LOOK: u32 = 64;
 /// The first and longest doze of a hub that watches for work, in nanoseconds.
 pub(crate) const DOZE: (u64, u64) = (50_000, 1_000_000);
 
-/// How long an idle hub with greenlets that wait for a stack sleeps before it tries again, in nanoseconds. A guess:
-/// a program that has run out of stacks has larger worries than a percent of one core.
-pub(crate) const STACK_RETRY: u64 = 1_000_000;
+/// How long an idle hub with greenlets that wait for a stack sleeps before it tries again, at first and at most, in
+/// nanoseconds. A guess: a program that has run out of stacks has larger worries than a percent of one core.
+pub(crate) const STACK_RETRY: (u64, u64) = (1_000_000, 16_000_000);
+
+/// How long it sleeps after so many retries in vain: twice as long from every 64th on.
+pub(crate) fn next_stack_retry(in_vain: u32) -> u64 {
+    (STACK_RETRY.0 << (in_vain / 64).min(8)).min(STACK_RETRY.1)
+}
 
 /// How many turns may pass before the next look at the clock, given how long the last `turns` took and what the `last`
 /// quota was: as many as fit into the poll interval, but at most twice the last quota, since a few quick turns say

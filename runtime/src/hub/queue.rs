@@ -2,21 +2,27 @@
 //!
 //! * the *ring*: started greenlets that are ready again, and unstarted ones that may not leave. Owner only, no atomics.
 //! * the *deque*: unstarted greenlets (in migrate mode started ones too), oldest first, which thieves may take.
-//! * the *overflow*: once the deque holds about a thousand, newer unstarted greenlets go here and are taken newest
-//!   first, so that a tree of a million greenlets keeps few live stacks. Thieves take its oldest.
+//! * the *overflow*: once the deque holds about a thousand, and until it is empty again, newer unstarted greenlets go
+//!   here and are taken newest first, so that a tree of a million greenlets keeps few live stacks. Thieves take its
+//!   oldest.
 //!
 //! Ring and deque act as one first-in-first-out queue: a ring entry carries the number of greenlets that had been
 //! pushed on the deque before it, and may run once all those have left the deque.
 
 use super::policy;
 use crate::facade::deque::{Steal, Stealer, Worker};
-use crate::greenlet::header::{Header, Ref};
+use crate::facade::spin_loop;
+use crate::greenlet::header::{self, Header, Life};
+use crate::greenlet::state::Owner;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
-/// A queue entry, one word: a greenlet to start (the entry owns a reference, and may have gone stale: somebody else
-/// may have started it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
+/// A queue entry, one word: a greenlet to start (the entry is the greenlet's life, and may have gone stale: its
+/// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(NonNull<Header>);
 
@@ -27,8 +33,8 @@ const START: usize = 1;
 unsafe impl Send for Entry {}
 
 impl Entry {
-    pub(crate) fn start(header: Ref) -> Self {
-        Self(header.into_raw().map_addr(|address| address | START))
+    pub(crate) fn start(life: Life) -> Self {
+        Self(life.into_raw().map_addr(|address| address | START))
     }
     #[inline]
     pub(crate) fn resume(header: NonNull<Header>) -> Self {
@@ -60,6 +66,7 @@ pub(crate) struct Queue {
     /// No fewer than the deque holds: thieves only take.
     deque_at_most: Cell<usize>,
     overflow: Worker<Entry>,
+    /// No fewer than the overflow holds; not zero before the deque is empty too.
     overflow_at_most: Cell<usize>,
     turn: Cell<u32>,
     /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
@@ -211,10 +218,14 @@ impl Queue {
                 }
             }
             if let Some(entry) = self.overflow.pop() {
-                self.overflow_at_most.set(self.overflow_at_most.get() - 1);
+                self.overflow_at_most.set((self.overflow_at_most.get() - 1).max(1));
                 return Some(entry);
             }
-            self.overflow_at_most.set(0);
+            // Newest first until the deque is used up as well. Were it filled up again as soon as there is room, half the
+            // children of each of its greenlets would go to its end, and a binary tree's live stacks would grow by a
+            // thousand a level: 10,241 for a million. (In migrate mode no unstarted ones are left there.)
+            let goes_on = !self.mixed && !self.deque.is_empty();
+            self.overflow_at_most.set(usize::from(goes_on));
         }
         if let Some(&(entry, before)) = self.ring().front()
             && before + self.deque.len() as u64 <= self.pushed.get()
@@ -272,7 +283,7 @@ impl Queue {
                         return Some((entry, moved + 1));
                     }
                     Steal::Empty => break,
-                    Steal::Retry => std::hint::spin_loop(),
+                    Steal::Retry => spin_loop(),
                 }
             }
         }
@@ -308,20 +319,20 @@ impl Queue {
             if !entry.is_start() {
                 return true;
             }
-            // SAFETY: a start entry owns a reference, which keeps the header alive.
+            // SAFETY: a start entry keeps the header alive, stale or not.
             let header = unsafe { entry.header().as_ref() };
             if header.state.load().phase() == Phase::Unstarted {
                 return true;
             }
-            // SAFETY: the entry's reference is ours to give back: `entry` is not put back, and goes unused.
-            drop(unsafe { Ref::from_raw(entry.header()) });
+            // SAFETY: `entry` is not put back, and goes unused.
+            unsafe { header::let_go(entry.header(), Owner::StaleEntry) };
             false
         };
         // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once; so
         // do started ones that lie among them.
         let (mut started, mut unstarted) = (Vec::new(), Vec::new());
-        for _ in 0..self.deque.len() {
-            let Some(entry) = self.deque.pop() else { break };
+        let all: Vec<_> = (0..self.deque.len()).map_while(|_| self.deque.pop()).collect();
+        for entry in prefetched(&all) {
             if !entry.is_start() {
                 started.push(entry);
             } else if live(entry) {
@@ -333,12 +344,8 @@ impl Queue {
         started.into_iter().chain(unstarted).for_each(|entry| self.deque.push(entry));
         self.pushed.set(self.pushed.get() + survivors as u64);
         self.deque_at_most.set(survivors);
-        let mut kept = Vec::new();
-        while let Some(entry) = self.overflow.pop() {
-            if live(entry) {
-                kept.push(entry);
-            }
-        }
+        let all: Vec<_> = std::iter::from_fn(|| self.overflow.pop()).collect();
+        let kept: Vec<_> = prefetched(&all).filter(|&entry| live(entry)).collect();
         self.overflow_at_most.set(kept.len());
         for entry in kept.into_iter().rev() {
             self.overflow.push(entry);
@@ -350,6 +357,29 @@ impl Queue {
         std::iter::from_fn(|| self.pop()).collect()
     }
 }
+
+/// The entries in order, each with its header on the way to the cache: they lie far apart, and were last used long ago.
+fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
+    const AHEAD: usize = 8;
+    entries.iter().enumerate().map(|(at, &entry)| {
+        if let Some(&later) = entries.get(at + AHEAD) {
+            prefetch(later);
+        }
+        entry
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn prefetch(entry: Entry) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.header().as_ptr().cast()) };
+}
+
+/// Stable Rust has a prefetch for x86-64 only.
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_entry: Entry) {}
 
 impl Stealers {
     /// How much any hub may take from here.

@@ -133,7 +133,7 @@ impl crate::runtime::Shared {
             Fired::Wake(header) => unsafe { Runnable::from_wake(header) }.deliver(),
             Fired::Start(header) => {
                 // SAFETY: as above.
-                let life = unsafe { crate::greenlet::header::Ref::from_raw(header) };
+                let life = unsafe { crate::greenlet::header::Life::from_raw(header) };
                 self.push_started_later(life);
             }
         }

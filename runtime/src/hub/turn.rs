@@ -9,8 +9,8 @@ use super::Hub;
 use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
-use crate::greenlet::header::Ref;
-use crate::greenlet::state::Phase;
+use crate::greenlet::header;
+use crate::greenlet::state::{Owner, Phase};
 use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl Hub {
         pace.looked.set(now);
         if now - pace.polled.get() >= policy::POLL_EVERY {
             self.look_around();
-            if self.has_stackless() {
+            if !self.stackless.is_empty() {
                 self.retry_stackless();
             }
         } else if self.timers().next() <= now {
@@ -196,8 +196,8 @@ impl Hub {
     /// Nothing is ready here: looks for work elsewhere, and sleeps if there is none. Gives whether this hub now holds
     /// the watch.
     fn idle(&self, watching: bool) -> bool {
-        if self.has_stackless() {
-            self.retry_stackless();
+        if !self.stackless.is_empty() {
+            self.retry_stackless_idle();
             if !self.queue.is_empty() || self.next_is_set() {
                 return watching;
             }
@@ -248,8 +248,11 @@ impl Hub {
     /// Blocks this OS thread in the event loop (invariant 8).
     fn block_until(&self, deadline: u64) {
         // Stacks that come free on another hub come without a word.
-        let deadline =
-            if self.has_stackless() { deadline.min(clock::now() + policy::STACK_RETRY) } else { deadline };
+        let deadline = if self.stackless.is_empty() {
+            deadline
+        } else {
+            deadline.min(clock::now() + policy::next_stack_retry(self.stackless.in_vain()))
+        };
         let timeout = match deadline {
             NEVER => None,
             _ => Some(Duration::from_nanos(deadline.saturating_sub(clock::now()))),
@@ -269,15 +272,15 @@ impl Hub {
     fn leave_greenlets(&self) {
         self.next.take();
         for entry in self.queue.drain() {
-            // SAFETY: a start entry owns a reference. That of a greenlet somebody else has started is given back, any
-            // other is the greenlet's life, and left with it.
+            // SAFETY: a start entry keeps the header alive. A stale one goes; any other is the greenlet's life, and
+            // left with it.
             unsafe {
                 if entry.is_start() && entry.header().as_ref().state.load().phase() != Phase::Unstarted {
-                    drop(Ref::from_raw(entry.header()));
+                    header::let_go(entry.header(), Owner::StaleEntry);
                 }
             }
         }
-        self.stackless.borrow_mut().clear();
+        self.stackless.forget();
     }
 
     /// In migrate mode somebody must look after the timers and I/O of a hub that is stuck, as long as one is up.

@@ -2,7 +2,7 @@
 //!
 //! Linux tells through `/proc/self/task/<thread>/`: `syscall` names the call a thread is blocked in, `wchan` (where a
 //! sandbox hides the first) the kernel function, `stat` whether it runs, `schedstat` how long it ran and how long it
-//! was ready without a core. Each may be refused; the less is known, the less is said. It is one look at one moment, so
+//! was ready without a core, `status` how often it blocked. Each may be refused; the less is known, the less is said. It is one look at one moment, so
 //! it is the *likely* cause.
 
 use std::fmt;
@@ -66,25 +66,39 @@ impl fmt::Display for Cause {
 /// How long a thread has run, and how long it has been ready without a core, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct CoreTime {
+    /// When this was read.
+    at: u64,
     ran: u64,
+    /// Of the waits for a core that have ended: the kernel adds one that goes on only when it is over. A virtual
+    /// machine's kernel adds nothing for the time in which its host ran somebody else.
     waited: u64,
+    /// How often the thread has blocked.
+    blocked: u64,
 }
 
+#[cfg(any(target_os = "linux", test))]
 impl CoreTime {
-    /// Whether between two readings the thread waited for a core most of the time.
+    /// Whether between two readings the thread, which is ready or runs, waited for a core most of the time.
     fn starved_since(self, before: CoreTime) -> bool {
-        self.waited.saturating_sub(before.waited) > self.ran.saturating_sub(before.ran)
+        let ran = self.ran.saturating_sub(before.ran);
+        let counted = self.waited.saturating_sub(before.waited);
+        // It was ready all the while, so whenever it did not run it waited.
+        let ready = if self.blocked == before.blocked { self.at.saturating_sub(before.at) } else { 0 };
+        counted.max(ready.saturating_sub(ran)) > ran
     }
 
-    fn parse(schedstat: &str) -> Option<Self> {
+    fn parse(at: u64, schedstat: &str, status: &str) -> Option<Self> {
         let mut numbers = schedstat.split_ascii_whitespace().map(str::parse);
-        Some(Self { ran: numbers.next()?.ok()?, waited: numbers.next()?.ok()? })
+        let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let blocked = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        Some(Self { at, ran, waited, blocked: blocked.trim().parse().ok()? })
     }
 }
 
 #[cfg(target_os = "linux")]
 mod system {
     use super::{Cause, CoreTime, by_kernel_function, state_letter};
+    use crate::timer::clock;
     use std::fs;
 
     /// The calling thread's number.
@@ -99,7 +113,7 @@ mod system {
     }
 
     pub(crate) fn core_time(thread: u32) -> Option<CoreTime> {
-        CoreTime::parse(&read(thread, "schedstat")?)
+        CoreTime::parse(clock::now(), &read(thread, "schedstat")?, &read(thread, "status")?)
     }
 
     /// What that thread is doing.
@@ -204,11 +218,13 @@ pub(crate) use system::thread_number;
 pub(super) use system::{cause_of, core_time};
 
 /// The third field of `stat`; the second is a name in parentheses that may hold anything.
+#[cfg(any(target_os = "linux", test))]
 fn state_letter(stat: &str) -> Option<char> {
     stat[stat.rfind(')')? + 1..].trim_start().chars().next()
 }
 
 /// What a thread waits for in that function of the kernel.
+#[cfg(any(target_os = "linux", test))]
 fn by_kernel_function(name: &str) -> Option<Cause> {
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     if has(&["nanosleep"]) {
@@ -242,9 +258,18 @@ mod tests {
 
     #[test]
     fn a_thread_that_waited_longer_than_it_ran_was_starved() {
-        let before = CoreTime::parse("1000 50 3\n").unwrap();
-        assert!(CoreTime { ran: 1010, waited: 90 }.starved_since(before));
-        assert!(!CoreTime { ran: 1100, waited: 90 }.starved_since(before));
-        assert_eq!(CoreTime::parse("none"), None);
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t7\n";
+        let before = CoreTime::parse(100, "1000 50 3\n", status).unwrap();
+        assert_eq!(before, CoreTime { at: 100, ran: 1000, waited: 50, blocked: 5 });
+        let after = CoreTime { at: 200, blocked: 6, ..before };
+        assert!(CoreTime { ran: 1010, waited: 90, ..after }.starved_since(before));
+        assert!(!CoreTime { ran: 1100, waited: 90, ..after }.starved_since(before));
+        // It has blocked meanwhile, so where the time went nobody knows.
+        assert!(!CoreTime { ran: 1010, ..after }.starved_since(before));
+        // A wait for a core that goes on, or for the host: counted nowhere.
+        assert!(CoreTime { ran: 1010, blocked: 5, ..after }.starved_since(before));
+        assert!(!CoreTime { ran: 1090, blocked: 5, ..after }.starved_since(before));
+        assert_eq!(CoreTime::parse(0, "none", status), None);
+        assert_eq!(CoreTime::parse(0, "1 2 3", "Name:\tx"), None);
     }
 }

@@ -78,6 +78,7 @@ impl Line<'_> {
         match header.state.load().phase() {
             Phase::Later => write!(f, "starts in {:.1?}", self.until(header.alarm.deadline())),
             Phase::Unstarted => f.write_str("unstarted"),
+            Phase::Awake if header.waiting.is_for_stack() => f.write_str("waits for a stack"),
             Phase::Awake if self.running => f.write_str("running"),
             Phase::Awake => f.write_str("ready"),
             Phase::Done => f.write_str("ended"),
@@ -103,7 +104,7 @@ impl Line<'_> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.greenlet.id)?;
+        write!(f, "#{}", crate::ids::shown(self.greenlet.id))?;
         if let Some(name) = self.greenlet.name() {
             write!(f, " '{name}'")?;
         }

@@ -7,10 +7,10 @@ use super::settings::{Callback, Deadlock, Resolved, Settings};
 use super::signal::Signals;
 use super::{dump, print};
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::instant_now;
 use crate::facade::mio::unix::SourceFd;
 use crate::facade::mio::{Events, Interest, Poll, Token, Waker};
 use crate::facade::thread::{self, JoinHandle};
-use crate::facade::time;
 use crate::runtime::Shared;
 use crate::timer::clock;
 use parking_lot::Mutex;
@@ -235,10 +235,10 @@ impl Watcher {
         let shared = self.shared.clone();
         let wanted = self.settings.deadlock != Deadlock::Ignore && deadlock::is_conceivable(&shared);
         let mut ask_after = wanted.then_some(IDLE_FOR);
-        let since = time::now();
+        let since = instant_now();
         let undisturbed = || shared.monitor.rest.undisturbed() && !shared.monitor.is_stopping();
-        while self.wait(ask_after.map(|after| after.saturating_sub(time::now() - since))) && undisturbed() {
-            let Some(after) = ask_after.filter(|after| time::now() - since >= *after) else { continue };
+        while self.wait(ask_after.map(|after| after.saturating_sub(instant_now() - since))) && undisturbed() {
+            let Some(after) = ask_after.filter(|after| instant_now() - since >= *after) else { continue };
             ask_after = match deadlock::find(&shared) {
                 Finding::None => None,
                 // What is in the way may go without waking a hub. So rarely that it costs nothing.
@@ -246,7 +246,7 @@ impl Watcher {
                 Finding::Deadlock => {
                     // Nobody got up while we looked, so what we saw was all there at once.
                     if undisturbed() {
-                        self.report_deadlock(time::now() - since);
+                        self.report_deadlock(instant_now() - since);
                     }
                     None
                 }

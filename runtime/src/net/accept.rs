@@ -6,6 +6,7 @@
 
 use super::socket::Socket;
 use crate::reactor::{Direction, Patience, caller, is_ready_now};
+use crate::wait::CallName;
 use socket2::SockRef;
 use std::io;
 use std::os::fd::AsFd;
@@ -67,7 +68,7 @@ impl<S: AsFd> Acceptor<S> {
     /// The next connection. `call` is std's `accept`, `place` says where this listener listens.
     pub(super) fn accept<T>(
         &self,
-        what: &'static str,
+        what: CallName,
         place: impl Fn() -> String,
         mut call: impl FnMut(&S) -> io::Result<T>,
     ) -> io::Result<T> {

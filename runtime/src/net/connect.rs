@@ -12,12 +12,11 @@ use std::time::Duration;
 /// A TCP connection to this one address. A `limit` that passes is `TimedOut`, as with std's `connect_timeout`.
 pub(super) fn tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<Socket<TcpStream>> {
     let patience = limit.map_or(Patience::Unlimited, Patience::For);
-    let kind = Type::STREAM.nonblocking();
-    let socket = socket2::Socket::new(Domain::for_address(*address), kind, Some(Protocol::TCP))?;
+    let socket = nonblocking(Domain::for_address(*address), Some(Protocol::TCP))?;
     let socket = Socket::new(TcpStream::from(OwnedFd::from(socket)));
     let address = SockAddr::from(*address);
     let mut started = false;
-    let connected = socket.io_within(patience, Direction::Write, "TcpStream::connect", |fd| {
+    let connected = socket.io_within(patience, Direction::Write, &"TcpStream::connect", |fd| {
         let fd = SockRef::from(&fd);
         if !std::mem::replace(&mut started, true) {
             return match fd.connect(&address) {
@@ -48,6 +47,18 @@ pub(super) fn tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<S
     Ok(socket)
 }
 
+/// A stream socket that does not block.
+fn nonblocking(domain: Domain, protocol: Option<Protocol>) -> io::Result<socket2::Socket> {
+    #[cfg(not(target_vendor = "apple"))]
+    return socket2::Socket::new(domain, Type::STREAM.nonblocking(), protocol);
+    #[cfg(target_vendor = "apple")]
+    {
+        let socket = socket2::Socket::new(domain, Type::STREAM, protocol)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
 fn in_progress(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
 }
@@ -56,7 +67,7 @@ fn in_progress(error: &io::Error) -> bool {
 /// blocking `connect` waits, but a non-blocking one can only try again, for there is no event to wait for. So it
 /// sleeps in between, from 0.1 ms doubling to 10 ms.
 pub(super) fn unix(address: &SockAddr) -> io::Result<Socket<UnixStream>> {
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let socket = nonblocking(Domain::UNIX, None)?;
     let mut pause = Duration::from_micros(100);
     loop {
         match socket.connect(address) {

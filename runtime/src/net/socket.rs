@@ -8,6 +8,7 @@
 //! conversion to std has nothing to put back. Listeners are the exception, see `accept`.
 
 use crate::reactor::{Direction, Patience, Registration, is_shut_for_reading};
+use crate::wait::CallName;
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -129,7 +130,7 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn io<T>(
         &self,
         direction: Direction,
-        what: &'static str,
+        what: CallName,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         self.io_within(self.patience(direction), direction, what, &mut call)
@@ -140,7 +141,7 @@ impl<S: AsFd> Socket<S> {
         &self,
         patience: Patience,
         direction: Direction,
-        what: &'static str,
+        what: CallName,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let fd = self.fd();
@@ -151,7 +152,7 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn read_tcp(
         &self,
         wanted: usize,
-        what: &'static str,
+        what: CallName,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let fd = self.fd();
@@ -162,7 +163,7 @@ impl<S: AsFd> Socket<S> {
     /// returns nothing, but a non-blocking one goes on saying `WouldBlock`, so after a wake in vain we ask.
     pub(super) fn receive<T>(
         &self,
-        what: &'static str,
+        what: CallName,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
         at_end: impl Fn() -> io::Result<T>,
     ) -> io::Result<T> {

@@ -49,7 +49,7 @@ impl TcpListener {
             Ok(address) => address.to_string(),
             Err(error) => format!("an unknown address ({error})"),
         };
-        let (stream, peer) = self.0.accept("TcpListener::accept", place, net::TcpListener::accept)?;
+        let (stream, peer) = self.0.accept(&"TcpListener::accept", place, net::TcpListener::accept)?;
         Ok((TcpStream(self.0.accepted(stream)), peer))
     }
 

@@ -80,7 +80,7 @@ impl TcpStream {
     ///
     /// Those of a read.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "TcpStream::peek", |fd| transfer::peek(fd, buffer))
+        self.0.io(Direction::Read, &"TcpStream::peek", |fd| transfer::peek(fd, buffer))
     }
 
     waiting_options!();
@@ -101,20 +101,20 @@ impl TcpStream {
     }
 
     fn do_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_tcp(buffer.len(), "TcpStream::read", |fd| transfer::recv(fd, buffer))
+        self.0.read_tcp(buffer.len(), &"TcpStream::read", |fd| transfer::recv(fd, buffer))
     }
 
     fn do_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = transfer::wanted(buffers);
-        self.0.read_tcp(wanted, "TcpStream::read", |fd| transfer::recv_vectored(fd, buffers))
+        self.0.read_tcp(wanted, &"TcpStream::read", |fd| transfer::recv_vectored(fd, buffers))
     }
 
     fn do_write(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "TcpStream::write", |fd| transfer::send(fd, buffer))
+        self.0.io(Direction::Write, &"TcpStream::write", |fd| transfer::send(fd, buffer))
     }
 
     fn do_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "TcpStream::write", |fd| transfer::send_vectored(fd, buffers))
+        self.0.io(Direction::Write, &"TcpStream::write", |fd| transfer::send_vectored(fd, buffers))
     }
 
     adopt_as_it_is!(net::TcpStream);

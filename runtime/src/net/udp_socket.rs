@@ -52,7 +52,7 @@ impl UdpSocket {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when time is up, and those of the system call.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let call = |fd: BorrowedFd<'_>| with_sender(transfer::recv_from(fd, buffer)?);
-        self.0.receive("UdpSocket::recv_from", call, || Err(no_sender()))
+        self.0.receive(&"UdpSocket::recv_from", call, || Err(no_sender()))
     }
 
     /// Like [`recv_from`](Self::recv_from), and leaves the datagram there.
@@ -62,7 +62,7 @@ impl UdpSocket {
     /// Those of [`recv_from`](Self::recv_from).
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let call = |fd: BorrowedFd<'_>| with_sender(transfer::peek_from(fd, buffer)?);
-        self.0.receive("UdpSocket::peek_from", call, || Err(no_sender()))
+        self.0.receive(&"UdpSocket::peek_from", call, || Err(no_sender()))
     }
 
     /// Sends a datagram to the first of these addresses.
@@ -75,7 +75,7 @@ impl UdpSocket {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
         };
         let to = SockAddr::from(to);
-        self.0.io(Direction::Write, "UdpSocket::send_to", |fd| transfer::send_to(fd, buffer, &to))
+        self.0.io(Direction::Write, &"UdpSocket::send_to", |fd| transfer::send_to(fd, buffer, &to))
     }
 
     /// Waits for a datagram from the peer set with [`connect`](Self::connect).
@@ -84,7 +84,7 @@ impl UdpSocket {
     ///
     /// Those of [`recv_from`](Self::recv_from); also an answer that says the peer's port is closed.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.receive("UdpSocket::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
+        self.0.receive(&"UdpSocket::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
     }
 
     /// Like [`recv`](Self::recv), and leaves the datagram there.
@@ -93,7 +93,7 @@ impl UdpSocket {
     ///
     /// Those of [`recv`](Self::recv).
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.receive("UdpSocket::peek", |fd| transfer::peek(fd, buffer), || Ok(0))
+        self.0.receive(&"UdpSocket::peek", |fd| transfer::peek(fd, buffer), || Ok(0))
     }
 
     /// Sends a datagram to the peer set with [`connect`](Self::connect).
@@ -102,7 +102,7 @@ impl UdpSocket {
     ///
     /// Those of the system call.
     pub fn send(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "UdpSocket::send", |fd| transfer::send(fd, buffer))
+        self.0.io(Direction::Write, &"UdpSocket::send", |fd| transfer::send(fd, buffer))
     }
 
     /// A second handle to the same socket.

@@ -2,10 +2,9 @@
 
 use socket2::SockAddr;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A path as an address.
 pub(super) fn from_path(path: &Path) -> io::Result<SockAddr> {
@@ -21,21 +20,53 @@ pub(super) fn from_std(address: &SocketAddr) -> io::Result<SockAddr> {
     if let Some(path) = address.as_pathname() {
         return from_path(path);
     }
-    match address.as_abstract_name() {
-        Some(name) => {
-            // An abstract name is one that begins with a null byte.
-            let name = [&[0], name].concat();
-            SockAddr::unix(PathBuf::from(std::ffi::OsString::from_vec(name)))
-        }
-        None => SockAddr::unix(""),
+    if let Some(abstract_address) = abstract_names::from_std(address) {
+        return abstract_address;
     }
+    SockAddr::unix("")
 }
 
 /// The address a system call gave, as std's.
 pub(super) fn to_std(address: &SockAddr) -> io::Result<SocketAddr> {
-    if let Some(name) = address.as_abstract_namespace() {
-        return SocketAddr::from_abstract_name(name);
+    if let Some(abstract_address) = abstract_names::to_std(address) {
+        return abstract_address;
     }
     // The empty path is the unnamed address.
     SocketAddr::from_pathname(address.as_pathname().unwrap_or(Path::new("")))
+}
+
+/// Names that are no paths.
+#[cfg(target_os = "linux")]
+mod abstract_names {
+    use socket2::SockAddr;
+    use std::ffi::OsString;
+    use std::io;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::net::SocketAddr;
+
+    pub(super) fn from_std(address: &SocketAddr) -> Option<io::Result<SockAddr>> {
+        // An abstract name is one that begins with a null byte.
+        address.as_abstract_name().map(|name| SockAddr::unix(OsString::from_vec([&[0], name].concat())))
+    }
+
+    pub(super) fn to_std(address: &SockAddr) -> Option<io::Result<SocketAddr>> {
+        address.as_abstract_namespace().map(SocketAddr::from_abstract_name)
+    }
+}
+
+/// Other systems have none.
+#[cfg(not(target_os = "linux"))]
+mod abstract_names {
+    use socket2::SockAddr;
+    use std::io;
+    use std::os::unix::net::SocketAddr;
+
+    pub(super) fn from_std(_address: &SocketAddr) -> Option<io::Result<SockAddr>> {
+        None
+    }
+
+    pub(super) fn to_std(_address: &SockAddr) -> Option<io::Result<SocketAddr>> {
+        None
+    }
 }

@@ -84,7 +84,7 @@ impl UnixDatagram {
             Ok((length, unix_address::to_std(&sender)?))
         };
         let unnamed = || SocketAddr::from_pathname("");
-        self.0.receive("UnixDatagram::recv_from", call, || Ok((0, unnamed()?)))
+        self.0.receive(&"UnixDatagram::recv_from", call, || Ok((0, unnamed()?)))
     }
 
     /// Waits for a datagram.
@@ -93,7 +93,7 @@ impl UnixDatagram {
     ///
     /// Those of [`recv_from`](Self::recv_from).
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.receive("UnixDatagram::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
+        self.0.receive(&"UnixDatagram::recv", |fd| transfer::recv(fd, buffer), || Ok(0))
     }
 
     /// Sends a datagram to the socket at a path. Waits while its queue is full.
@@ -120,7 +120,7 @@ impl UnixDatagram {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when time is up, and those of the system call.
     pub fn send(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "UnixDatagram::send", |fd| transfer::send(fd, buffer))
+        self.0.io(Direction::Write, &"UnixDatagram::send", |fd| transfer::send(fd, buffer))
     }
 
     /// Closes one direction or both, for all handles to this socket. Whoever waits in a closed direction is woken.
@@ -159,7 +159,7 @@ impl UnixDatagram {
         let mut deadline = None;
         let mut pause = Duration::from_micros(100);
         loop {
-            let sent = self.0.io_within(Patience::None, Direction::Write, "UnixDatagram::send_to", |fd| {
+            let sent = self.0.io_within(Patience::None, Direction::Write, &"UnixDatagram::send_to", |fd| {
                 transfer::send_to(fd, buffer, to)
             });
             match sent {

@@ -56,7 +56,7 @@ impl UnixListener {
             Ok(address) => format!("{address:?}"),
             Err(error) => format!("an unknown address ({error})"),
         };
-        let (stream, peer) = self.0.accept("UnixListener::accept", place, net::UnixListener::accept)?;
+        let (stream, peer) = self.0.accept(&"UnixListener::accept", place, net::UnixListener::accept)?;
         Ok((UnixStream(self.0.accepted(stream)), peer))
     }
 

@@ -83,19 +83,19 @@ impl UnixStream {
     }
 
     fn do_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "UnixStream::read", |fd| transfer::recv(fd, buffer))
+        self.0.io(Direction::Read, &"UnixStream::read", |fd| transfer::recv(fd, buffer))
     }
 
     fn do_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.io(Direction::Read, "UnixStream::read", |fd| transfer::recv_vectored(fd, buffers))
+        self.0.io(Direction::Read, &"UnixStream::read", |fd| transfer::recv_vectored(fd, buffers))
     }
 
     fn do_write(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "UnixStream::write", |fd| transfer::send(fd, buffer))
+        self.0.io(Direction::Write, &"UnixStream::write", |fd| transfer::send(fd, buffer))
     }
 
     fn do_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.io(Direction::Write, "UnixStream::write", |fd| transfer::send_vectored(fd, buffers))
+        self.0.io(Direction::Write, &"UnixStream::write", |fd| transfer::send_vectored(fd, buffers))
     }
 
     adopt_as_it_is!(net::UnixStream);

@@ -36,6 +36,11 @@ pub(super) fn yield_budget() {
     }
 }
 
+/// To be called before an OS thread waits. Panics where it is a hub, on its own stack.
+pub(super) fn check_may_block() {
+    current::check_may_block();
+}
+
 /// The sooner of a call's own deadline and those of the timeouts around it, on a plain OS thread.
 pub(super) fn effective_deadline(own: Option<Instant>) -> Option<Instant> {
     let around = if std::thread::panicking() { None } else { current::thread().masks.earliest_instant() };

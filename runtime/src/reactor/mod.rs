@@ -8,8 +8,8 @@
 //!   block, there where the caller is, and moves when its callers turn out to live elsewhere.
 //! - Polling finds what became ready, looks the tokens up under the slab's lock, releases it, and only then sets the
 //!   sources and wakes. No user code runs in here.
-//! - The `Poll` sits behind a mutex that is held while polling and never while a greenlet runs. So when a greenlet
-//!   keeps its hub from polling, another hub or the monitor may [`try_poll`](Reactor::try_poll) in its place.
+//! - The `Poll` sits behind a lock ([`shared_poll`]) that is held while polling and never while a greenlet runs. So when a
+//!   greenlet keeps its hub from polling, another hub or the monitor may [`try_poll`](Reactor::try_poll) in its place.
 //! - [`close`](Reactor::close) ends it: everyone is woken, finds the reactor closed, and registers anew elsewhere. A
 //!   socket outlives its runtime.
 //!
@@ -21,6 +21,7 @@ pub(crate) mod caller;
 mod poller;
 #[cfg(not(greenhub_loom))]
 mod registration;
+mod shared_poll;
 #[cfg(not(greenhub_loom))]
 mod slab;
 mod source;

@@ -1,5 +1,6 @@
 //! [`Reactor`]: one hub's event queue.
 
+use super::shared_poll::{EventQueue, SharedPoll};
 use super::slab::Slab;
 use super::source::{Readiness, Source};
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use crate::facade::mio::unix::SourceFd;
 use crate::facade::mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::facade::{Arc, Mutex};
 use std::io;
-#[cfg(not(greenhub_schedule))]
+#[cfg(all(target_os = "linux", not(greenhub_schedule)))]
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -21,10 +22,10 @@ const EVENTS_PER_POLL: usize = 256;
 
 /// One hub's event queue, see the module's page.
 pub(crate) struct Reactor {
-    poll: Mutex<Polling>,
+    poll: SharedPoll<Polling>,
     registry: Registry,
     waker: Waker,
-    slab: Mutex<Slab>,
+    slab: Arc<Mutex<Slab>>,
     waiters: AtomicUsize,
 }
 
@@ -32,6 +33,7 @@ pub(crate) struct Reactor {
 struct Polling {
     poll: Poll,
     events: Events,
+    slab: Arc<Mutex<Slab>>,
     /// Kept for its memory: the sources found by the poll in progress.
     ready: Vec<(Arc<Source>, Readiness)>,
 }
@@ -43,11 +45,12 @@ impl Reactor {
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
         let events = Events::with_capacity(EVENTS_PER_POLL);
+        let slab = Arc::new(Mutex::new(Slab::default()));
         Ok(Arc::new(Self {
-            poll: Mutex::new(Polling { poll, events, ready: Vec::new() }),
+            poll: SharedPoll::new(Polling { poll, events, slab: Arc::clone(&slab), ready: Vec::new() }),
             registry,
             waker,
-            slab: Mutex::new(Slab::default()),
+            slab,
             waiters: AtomicUsize::new(0),
         }))
     }
@@ -59,21 +62,12 @@ impl Reactor {
     /// Never late by mio's rounding to whole milliseconds: an exact timeout is slept in `ppoll` on the event queue's
     /// descriptor, which leaves the events in the queue, and then fetched with a zero timeout.
     pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        self.poll.lock().poll(timeout, &self.slab)
+        self.poll.poll(timeout)
     }
 
     /// Looks for events on behalf of a hub that is kept from polling. `None` if it is polling right now.
     pub(crate) fn try_poll(&self) -> Option<io::Result<usize>> {
-        let mut polling = self.poll.try_lock()?;
-        let polled = polling.poll(Some(Duration::ZERO), &self.slab);
-        // A wake is told once, and was meant for the hub: it may have looked at its inbox for the last time and be on its
-        // way into `poll`, where nobody would wake it again. So it is passed on, before the lock lets the hub in.
-        if polling.events.iter().any(|event| event.token() == WAKER)
-            && let Err(error) = self.waker.wake()
-        {
-            return Some(Err(error));
-        }
-        Some(polled)
+        self.poll.try_poll(|| self.waker.wake())
     }
 
     /// Ends the poll in progress, or the next one, at once.
@@ -145,15 +139,15 @@ impl Reactor {
     }
 }
 
-impl Polling {
-    fn poll(&mut self, timeout: Option<Duration>, slab: &Mutex<Slab>) -> io::Result<usize> {
+impl EventQueue for Polling {
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         match self.fetch(timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
         {
-            let slab = slab.lock();
+            let slab = self.slab.lock();
             let named = self.events.iter().filter(|event| event.token() != WAKER);
             self.ready
                 .extend(named.filter_map(|event| Some((slab.get(event.token())?.clone(), said(event)))));
@@ -165,6 +159,12 @@ impl Polling {
         Ok(count)
     }
 
+    fn was_woken(&self) -> bool {
+        self.events.iter().any(|event| event.token() == WAKER)
+    }
+}
+
+impl Polling {
     fn fetch(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
         if let Some(exact) = timeout

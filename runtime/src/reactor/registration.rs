@@ -12,8 +12,8 @@ use super::source::{Awaited, Direction, Readiness, Source};
 use super::{Reactor, thread_wait};
 use crate::facade::atomic::{AtomicU32, Ordering};
 use crate::facade::mio::Token;
-use crate::facade::{Arc, Mutex};
-use crate::wait::Interrupts;
+use crate::facade::{Arc, Mutex, about_to_wait_outside};
+use crate::wait::{CallName, Interrupts};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::OnceLock;
@@ -70,7 +70,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
         call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         self.run(fd, direction, patience, what, false, call, |_| false)
@@ -83,7 +83,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         wanted: usize,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
         call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let known_empty = wanted > 0 && patience != Patience::None && self.is_known_empty_here();
@@ -96,7 +96,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         direction: Direction,
         patience: Patience,
-        what: &'static str,
+        what: CallName,
         wait_first: bool,
         mut call: impl FnMut() -> io::Result<T>,
         emptied: impl Fn(&T) -> bool,
@@ -126,7 +126,7 @@ impl Registration {
             }
             self.in_a_row.store(0, Ordering::Relaxed);
             let until = *deadline.get_or_insert_with(|| match patience {
-                Patience::For(limit) => crate::facade::time::now().checked_add(limit),
+                Patience::For(limit) => crate::facade::instant_now().checked_add(limit),
                 Patience::None | Patience::Unlimited => None,
             });
             let awaited = match caller::current_reactor() {
@@ -149,9 +149,10 @@ impl Registration {
         here: &Arc<Reactor>,
         direction: Direction,
         deadline: Option<Instant>,
-        what: &'static str,
+        what: CallName,
         seen: Option<super::source::Observed>,
     ) -> io::Result<Awaited> {
+        about_to_wait_outside(what);
         let source = self.source.get_or_init(|| Arc::new(Source::new()));
         if let Some(seen) = seen {
             source.clear(direction, seen);

@@ -27,7 +27,7 @@ fn pair() -> (Tied, UnixStream) {
 
 impl Tied {
     fn read_one(&self, patience: Patience) -> io::Result<u8> {
-        self.registration.io(self.stream.as_fd(), Direction::Read, patience, "test", || {
+        self.registration.io(self.stream.as_fd(), Direction::Read, patience, &"test", || {
             let mut byte = [0];
             match (&self.stream).read(&mut byte)? {
                 0 => Err(ErrorKind::UnexpectedEof.into()),
@@ -302,7 +302,7 @@ fn after_a_short_read_the_next_waits_before_it_calls() {
     let mut calls = 0;
     let mut read = |patience| {
         let mut buffer = [0; 8];
-        registration.read_stream(stream.as_fd(), buffer.len(), patience, "test", || {
+        registration.read_stream(stream.as_fd(), buffer.len(), patience, &"test", || {
             calls += 1;
             (&stream).read(&mut buffer)
         })

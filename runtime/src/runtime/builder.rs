@@ -1,10 +1,11 @@
 //! [`Builder`]: a runtime's settings, and how its hubs are started.
 
 use super::fork;
-use super::{Migration, RUNNING, Runtime, Shared};
+use super::gate::Gate;
+use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
 use crate::facade::Mutex;
-use crate::facade::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
 use crate::greenlet::registry::Shard;
@@ -52,6 +53,8 @@ pub struct Builder {
     unguarded: bool,
     pin: bool,
     migration: Migration,
+    /// What `GREENHUB_MIGRATE` says, if that is nothing it may say.
+    wrong_migration: Option<std::ffi::OsString>,
     blocking_threads: usize,
     pub(crate) monitor: Settings,
 }
@@ -73,6 +76,7 @@ impl Builder {
             unguarded: false,
             pin: false,
             migration: Migration::Never,
+            wrong_migration: None,
             blocking_threads: BlockingPool::MAX_THREADS,
             monitor: Settings::default(),
         }
@@ -91,15 +95,32 @@ impl Builder {
         self
     }
 
-    /// The most stacks that may be in use at once. A greenlet that would need one more waits for one.
+    /// The most stacks that may be in use at once. A greenlet that would need one more waits for one. Where every stack belongs
+    /// to a greenlet that waits, without a limit in time, for the end of one that has none (or of another such), it fails
+    /// instead, and `join` gives an error that says so.
     pub fn max_stacks(mut self, stacks: usize) -> Self {
         self.max_stacks = Some(stacks);
         self
     }
 
     /// Whether stacks may go without a guard page where the kernel has none left to give (before Linux 6.13 every
-    /// guard counts against `vm.max_map_count`). An overflow of such a stack is not caught.
-    pub fn unguarded_stacks(mut self, allowed: bool) -> Self {
+    /// guard counts against `vm.max_map_count`). Without it a greenlet that would need such a stack waits for another, or
+    /// fails.
+    ///
+    /// # Safety
+    ///
+    /// With `true`, no greenlet of this runtime may overflow its stack: an overflow of a stack without a guard is not
+    /// caught, but writes over another greenlet's. That is a promise about every call that greenlets make, down to the
+    /// last dependency, and about the input that decides how deep they go. With `false` there is nothing to promise.
+    ///
+    /// ```
+    /// let builder = greenhub::runtime::Builder::new().stack_size(1 << 20);
+    /// // SAFETY: what runs here recurses nowhere, and was measured to need less than 20 KiB.
+    /// let runtime = unsafe { builder.unguarded_stacks(true) }.build()?;
+    /// assert_eq!(runtime.run(|| 6 * 7), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub unsafe fn unguarded_stacks(mut self, allowed: bool) -> Self {
         self.unguarded = allowed;
         self
     }
@@ -139,8 +160,10 @@ impl Builder {
     /// The runtime itself keeps to it, and never moves a greenlet that unwinds, that is pinned, or that has called
     /// [`spawn_local`](crate::spawn_local).
     pub unsafe fn migrate_started(mut self) -> Self {
-        let every = std::env::var_os("GREENHUB_MIGRATE").is_some_and(|value| value == "every");
+        let value = std::env::var_os("GREENHUB_MIGRATE").filter(|value| !value.is_empty());
+        let every = value.as_ref().is_some_and(|value| value == "every");
         self.migration = if every { Migration::Every } else { Migration::Allowed };
+        self.wrong_migration = value.filter(|_| !every);
         self
     }
 
@@ -215,15 +238,35 @@ impl Builder {
     /// that means nothing; otherwise what the
     /// system says when it will not give a thread, an epoll instance or memory.
     pub fn build(self) -> io::Result<Runtime> {
+        self.build_with(None)
+    }
+
+    /// One hub that does what `drive` says and then ends, without a monitor, which would meddle.
+    pub(crate) fn build_exploring(self, drive: impl FnOnce(&Hub) + Send + 'static) -> io::Result<Runtime> {
+        self.hubs(1).build_with(Some(Box::new(drive)))
+    }
+
+    fn build_with(self, mut drive: Option<Drive>) -> io::Result<Runtime> {
+        let is_watched = drive.is_none();
         let hubs = self.number_of_hubs()?;
         let stack_size = self.stack_size.map_or(Ok(StackSize::DEFAULT), StackSize::new)?;
         if self.blocking_threads == 0 {
             return Err(invalid("blocking_threads(0): `unblock` needs at least one thread".into()));
         }
-        unwind::install_hook();
+        if let Some(value) = self.wrong_migration {
+            return Err(invalid(format!(
+                "GREENHUB_MIGRATE={value:?} means nothing: say `every`, or do not set it"
+            )));
+        }
         fork::watch();
-        // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
-        overflow::install(describe_owner)?;
+        {
+            let _initialising = fork::INITIALISING.lock();
+            unwind::install_hook();
+            crate::timer::clock::start();
+            crate::stack::explore_system();
+            // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
+            overflow::install(describe_owner)?;
+        }
         let stacks = StackPool::new(StackConfig {
             unguarded: self.unguarded,
             max_stacks: self.max_stacks,
@@ -239,6 +282,7 @@ impl Builder {
             })
         };
         let reactors: Vec<Arc<Reactor>> = (0..hubs).map(new_reactor).collect::<io::Result<_>>()?;
+        let monitor = Monitor::new(self.monitor)?;
         let new_hub = |(index, (queue, reactor)): (usize, (&Queue, Arc<Reactor>))| HubShared {
             mailbox: Mailbox::open(id, index, reactor.clone()),
             stealers: queue.stealers(),
@@ -259,10 +303,8 @@ impl Builder {
             stack_size,
             stacks,
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
-            monitor: Monitor::new(self.monitor)?,
-            phase: AtomicU8::new(RUNNING),
-            outside: Mutex::new(Shard::new()),
-            spawned_outside: AtomicU64::new(0),
+            monitor,
+            gate: Gate::new(),
             outside_turn: AtomicU64::new(0),
         });
         // From here on dropping the runtime ends whatever has been started.
@@ -275,10 +317,11 @@ impl Builder {
         }
         for (index, queue) in queues.into_iter().enumerate() {
             let shared = runtime.shared.clone();
+            let drive = drive.take();
             let core = cores.get(index % cores.len().max(1)).copied();
             let thread = crate::facade::thread::Builder::new()
                 .name(format!("greenhub-hub-{index}"))
-                .spawn(move || run_hub(index, shared, queue, core))
+                .spawn(move || run_hub(index, shared, queue, core, drive))
                 .map_err(|error| {
                     io::Error::new(
                         error.kind(),
@@ -287,7 +330,9 @@ impl Builder {
                 })?;
             runtime.threads.lock().push(thread);
         }
-        runtime.shared.monitor.start(&runtime.shared)?;
+        if is_watched {
+            runtime.shared.monitor.start(&runtime.shared)?;
+        }
         Ok(runtime)
     }
 
@@ -315,8 +360,17 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// What a hub does instead of running what comes.
+type Drive = Box<dyn FnOnce(&Hub) + Send>;
+
 /// The body of a hub's OS thread.
-fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_affinity::CoreId>) {
+fn run_hub(
+    index: usize,
+    shared: Arc<Shared>,
+    queue: Queue,
+    core: Option<core_affinity::CoreId>,
+    drive: Option<Drive>,
+) {
     if let Some(core) = core
         && !core_affinity::set_for_current(core)
     {
@@ -333,7 +387,11 @@ fn run_hub(index: usize, shared: Arc<Shared>, queue: Queue, core: Option<core_af
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
     current::set_hub(Some(NonNull::from(&hub)));
-    if catch_unwind(AssertUnwindSafe(|| hub.run())).is_err() {
+    let drive = || match drive {
+        Some(drive) => drive(&hub),
+        None => hub.run(),
+    };
+    if catch_unwind(AssertUnwindSafe(drive)).is_err() {
         // The panic hook has said what happened. Its greenlets can neither run nor be taken over, and whoever waits
         // for them would wait for ever.
         eprintln!(
@@ -363,8 +421,9 @@ unsafe fn describe_owner(owner: *mut (), out: &mut SignalWriter) {
     // SAFETY: the caller's promise.
     let header = unsafe { &*owner.cast::<Header>() };
     // A `SignalWriter` never fails: it drops what does not fit.
+    let id = crate::ids::shown(header.id);
     let _fits = match header.name() {
-        Some(name) => write!(out, "greenlet '{name}' (#{}, spawned at {})", header.id, header.spawned_at),
-        None => write!(out, "greenlet #{} (spawned at {})", header.id, header.spawned_at),
+        Some(name) => write!(out, "greenlet '{name}' (#{id}, spawned at {})", header.spawned_at),
+        None => write!(out, "greenlet #{id} (spawned at {})", header.spawned_at),
     };
 }

@@ -90,7 +90,7 @@ impl Metrics {
         });
         Self {
             hubs: hubs.collect(),
-            spawned_outside: shared.spawned_outside.load(crate::facade::atomic::Ordering::Relaxed),
+            spawned_outside: shared.gate.spawned_outside(),
             live: shared.live(),
             stacks_in_use: stacks.in_use,
             stacks_cached: stacks.cached,

@@ -3,6 +3,7 @@
 mod builder;
 mod default;
 pub(crate) mod fork;
+pub(crate) mod gate;
 mod metrics;
 mod shutdown;
 
@@ -12,17 +13,17 @@ pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
 use crate::facade::Mutex;
-use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::facade::atomic::AtomicU64;
 use crate::greenlet::current;
-use crate::greenlet::header::{Extra, Header, Kind, Ref, RunMark};
+use crate::greenlet::header::{Extra, Header, Kind, Life, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
-use crate::greenlet::registry::Shard;
 use crate::greenlet::spawn::{Order, spawn_outside, spawn_with};
 use crate::greenlet::unwind;
 use crate::hub::HubShared;
 use crate::hub::idle::Watch;
 use crate::monitor::Monitor;
 use crate::stack::{StackPool, StackSize};
+use gate::Gate;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,10 +39,6 @@ pub(crate) enum Migration {
     Every,
 }
 
-const RUNNING: u8 = 0;
-const CLOSING: u8 = 1;
-const ENDED: u8 = 2;
-
 /// What all hubs of a runtime share. Nothing in here is written on spawn, wake or registration but what is one hub's.
 pub(crate) struct Shared {
     pub(crate) id: u64,
@@ -54,10 +51,7 @@ pub(crate) struct Shared {
     pub(crate) stacks: Arc<StackPool>,
     pub(crate) blocking: BlockingPool,
     pub(crate) monitor: Monitor,
-    phase: AtomicU8,
-    /// Greenlets spawned from outside, for which no hub's shard may be used.
-    outside: Mutex<Shard>,
-    spawned_outside: AtomicU64,
+    pub(crate) gate: Gate,
     /// Whose turn it is to be the first choice for a greenlet spawned from outside.
     pub(crate) outside_turn: AtomicU64,
 }
@@ -76,15 +70,13 @@ impl Shared {
     /// Whether new greenlets are refused.
     #[inline]
     pub(crate) fn is_closing(&self) -> bool {
-        // Relaxed: a spawn that just misses it is killed with the rest.
-        self.phase.load(Ordering::Relaxed) != RUNNING
+        self.gate.is_closing()
     }
 
     /// Whether hubs are to leave.
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {
-        // Acquire: pairs with the Release in `shutdown`.
-        self.phase.load(Ordering::Acquire) == ENDED
+        self.gate.is_ended()
     }
 
     /// # Panics
@@ -98,25 +90,12 @@ impl Shared {
         );
     }
 
-    /// Lists a greenlet spawned from outside; `false` if the runtime takes no more.
-    pub(crate) fn register_from_outside(&self, header: &Ref) -> bool {
-        let outside = self.outside.lock();
-        if self.is_closing() {
-            return false;
-        }
-        // SAFETY: the lock around the shard is held, and the greenlet is new.
-        unsafe { outside.insert(header) };
-        // Release: pairs with the Acquire in `live`.
-        self.spawned_outside.fetch_add(1, Ordering::Release);
-        true
-    }
-
     /// Puts an unstarted greenlet into the wheel of `hub` until `at`.
-    pub(crate) fn start_later(&self, hub: usize, life: Ref, at: u64) {
+    pub(crate) fn start_later(&self, hub: usize, life: Life, at: u64) {
         let header = life.into_raw();
         let hub = self.hub(hub);
         if !hub.timers.start_at(header, at) {
-            // SAFETY: it is `Placed`, in no inbox, and the life reference is its right to be started.
+            // SAFETY: it is `Placed`, in no inbox, and the life is its right to be started.
             unsafe { hub.mailbox.push(header) };
             return;
         }
@@ -127,22 +106,19 @@ impl Shared {
     }
 
     /// A greenlet whose start time has come, `Placed` and ours.
-    pub(crate) fn push_started_later(&self, life: Ref) {
+    pub(crate) fn push_started_later(&self, life: Life) {
         match current::hub() {
             Some(hub) if life.kind == Kind::Free || std::ptr::eq(life.home(), hub.mailbox()) => {
                 hub.accept(life)
             }
-            // SAFETY: it is `Placed`, in no inbox, and the reference is its right to be started.
+            // SAFETY: it is `Placed`, in no inbox, and the life is its right to be started.
             _ => unsafe { life.home().push(life.into_raw()) },
         }
     }
 
     /// How many greenlets have not ended.
     pub(crate) fn live(&self) -> u64 {
-        // Finished first: both only grow and never cross, so if the two sums agree they agreed in between.
-        let finished: u64 = self.hubs.iter().map(|hub| hub.counters.finished.get()).sum();
-        let spawned: u64 = self.hubs.iter().map(|hub| hub.counters.spawned.get()).sum();
-        spawned + self.spawned_outside.load(Ordering::Acquire) - finished
+        self.gate.live(self.hubs.iter().map(|hub| &hub.counters))
     }
 
     /// Every greenlet that has not ended.
@@ -151,14 +127,14 @@ impl Shared {
         for hub in &self.hubs {
             hub.registry.snapshot(&mut all);
         }
-        self.outside.lock().snapshot(&mut all);
+        self.gate.snapshot(&mut all);
         all
     }
 
     /// The first greenlet that has not ended and for which `wanted` says so.
     pub(crate) fn find_greenlet(&self, mut wanted: impl FnMut(&Header) -> bool) -> Option<Ref> {
         let on_hubs = self.hubs.iter().find_map(|hub| hub.registry.find(&mut wanted));
-        on_hubs.or_else(|| self.outside.lock().find(&mut wanted))
+        on_hubs.or_else(|| self.gate.find(&mut wanted))
     }
 
     /// Shows every greenlet that has not ended.

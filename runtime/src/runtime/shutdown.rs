@@ -1,9 +1,7 @@
 //! The end of a runtime.
 
-use super::{CLOSING, DROP_PATIENCE, ENDED, Runtime};
-use crate::facade::Mutex;
-use crate::facade::atomic::Ordering;
-use crate::facade::time;
+use super::{DROP_PATIENCE, Runtime};
+use crate::facade::{Mutex, instant_now};
 use crate::greenlet::kill;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
@@ -48,17 +46,11 @@ impl Runtime {
         if shared.is_ended() {
             return threads.is_empty();
         }
-        let deadline = time::now().checked_add(limit);
-        let in_time = || deadline.is_none_or(|deadline| time::now() < deadline);
-        {
-            // With the lock, so that no spawn from outside is half done.
-            let _outside = shared.outside.lock();
-            // Relaxed: spawns that miss it are killed below.
-            shared.phase.store(CLOSING, Ordering::Relaxed);
-        }
+        let deadline = instant_now().checked_add(limit);
+        let in_time = || deadline.is_none_or(|deadline| instant_now() < deadline);
+        shared.gate.close();
         shared.monitor.stop();
-        shared.blocking.close();
-        let mut ask_at = time::now();
+        let mut ask_at = instant_now();
         let mut ended = threads.is_empty();
         while !threads.is_empty() {
             if shared.live() == 0 {
@@ -68,14 +60,15 @@ impl Runtime {
             if !in_time() {
                 break;
             }
-            if time::now() >= ask_at {
+            if instant_now() >= ask_at {
                 shared.greenlets().iter().for_each(|greenlet| kill::kill(greenlet));
-                ask_at = time::now() + ASK_EVERY;
+                ask_at = instant_now() + ASK_EVERY;
             }
             crate::sleep(Duration::from_micros(200));
         }
-        // Release: pairs with the Acquire in `is_ended`.
-        shared.phase.store(ENDED, Ordering::Release);
+        // Not before: a greenlet that unwinds, or that the kill has not reached yet, may need it to come to its end.
+        shared.blocking.close();
+        shared.gate.end();
         for hub in shared.hubs() {
             hub.mailbox.rouse();
         }
@@ -91,10 +84,10 @@ impl Runtime {
             }
         }
         // It was bidden to end long ago, and takes its time only in a callback of the user's.
-        let grace = time::now() + ASK_EVERY;
-        threads_ended &= shared.monitor.join(|| in_time() || time::now() < grace);
+        let grace = instant_now() + ASK_EVERY;
+        threads_ended &= shared.monitor.join(|| in_time() || instant_now() < grace);
         let blocking_ended =
-            shared.blocking.shutdown(deadline.unwrap_or_else(|| time::now() + DROP_PATIENCE));
+            shared.blocking.shutdown(deadline.unwrap_or_else(|| instant_now() + DROP_PATIENCE));
         for hub in shared.hubs() {
             hub.reactor.close();
             hub.mailbox.close(ended && threads_ended);
@@ -108,6 +101,21 @@ impl Runtime {
 }
 
 impl Runtime {
+    /// The end of a runtime whose hubs return of their own accord, with greenlets left. Those are never run again: what
+    /// they own and their stacks stay where they are, for others may know of both.
+    pub(crate) fn abandon(self) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A hub's thread that panics ends the process.
+            let _ended = thread.join();
+        }
+        self.shared.gate.end();
+        for hub in self.shared.hubs() {
+            hub.reactor.close();
+            hub.mailbox.close(false);
+        }
+        std::mem::forget(self.shared.stacks.clone());
+    }
+
     /// In a child process nothing of it is ours to end, and its threads' handles may be those of threads the child has
     /// started since: dropping one would detach that thread.
     fn leave_to_parent(&self) {

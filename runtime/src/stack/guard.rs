@@ -80,7 +80,7 @@ fn most_mprotect_guards(max_map_count: usize) -> usize {
 }
 
 /// The number of mappings a process may have.
-fn max_map_count() -> usize {
+pub(super) fn max_map_count() -> usize {
     static MAX_MAP_COUNT: OnceLock<usize> = OnceLock::new();
     *MAX_MAP_COUNT.get_or_init(|| {
         // The variable is for tests: a limit that can be reached, without asking for root.

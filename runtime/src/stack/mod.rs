@@ -32,11 +32,13 @@ mod tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
+pub(crate) use overflow::table::WRITER as OVERFLOW_TABLE;
 
 pub(crate) use pool::{StackConfig, StackPool};
 
 pub(crate) use size::StackSize;
 
+use crate::sanitize;
 use corosensei::stack::StackPointer;
 use region::Slot;
 use std::mem::ManuallyDrop;
@@ -53,14 +55,32 @@ pub(crate) struct Stack {
 impl Stack {
     #[inline]
     fn new(slot: Slot) -> Stack {
+        let (lowest, size) = slot.usable();
+        // SAFETY: the memory of a slot is its holder's.
+        unsafe { sanitize::revive_stack(lowest, size) };
         Stack { base: slot.base(), slot: ManuallyDrop::new(slot) }
     }
 
     #[inline]
     fn into_slot(self) -> Slot {
         let mut this = ManuallyDrop::new(self);
+        this.retire();
         // SAFETY: `this` is neither dropped nor used again, so the slot is read out once.
         unsafe { ManuallyDrop::take(&mut this.slot) }
+    }
+
+    /// The lowest address that frames may use, and how many bytes there are from it up.
+    #[inline]
+    pub(crate) fn usable(&self) -> (usize, usize) {
+        self.slot.usable()
+    }
+
+    /// Nobody touches it until it is some greenlet's again.
+    #[inline]
+    fn retire(&self) {
+        let (lowest, size) = self.slot.usable();
+        // SAFETY: the memory of a slot is its holder's, and a stack given back holds no frames.
+        unsafe { sanitize::retire_stack(lowest, size) };
     }
 
     /// The size class of this stack.
@@ -85,6 +105,7 @@ impl Stack {
     }
 
     /// Where the stack begins to grow down.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(crate) fn top(&self) -> *mut u64 {
         self.slot.top()
@@ -109,6 +130,15 @@ unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn limit(&self) -> StackPointer {
         self.slot.limit()
+    }
+}
+
+/// Finds out about the system what all stacks need to know, once, under a lock that a fork waits for.
+pub(crate) fn explore_system() {
+    page_size();
+    region::under_valgrind();
+    if !guard::marks_work() {
+        guard::max_map_count();
     }
 }
 

@@ -137,6 +137,14 @@ impl StackPool {
         }
     }
 
+    /// Whether any stack of this size is outside the depot, in use or in a cache. A stack of another size that comes
+    /// free is of no use to who waits for one of this.
+    pub(crate) fn has_out(&self, size: StackSize) -> bool {
+        let depot = self.classes[size.class()].lock();
+        let cut: usize = depot.regions.iter().map(|region| region.cut).sum();
+        cut > depot.warm.len() + depot.cold.len() + depot.bare.len()
+    }
+
     /// Whether a stack was refused and none has been handed out by the depot since. While this holds, each
     /// stack given back is at once within reach of every hub, so this is the moment to try again.
     pub(crate) fn is_short(&self) -> bool {
@@ -328,6 +336,7 @@ impl Depot {
 impl Drop for Stack {
     /// Sends a stack that was not given to a cache to its pool, or, if that is gone, ends its slot.
     fn drop(&mut self) {
+        self.retire();
         // SAFETY: the stack is not used after its drop, so its slot is read out once.
         let slot = unsafe { std::mem::ManuallyDrop::take(&mut self.slot) };
         match slot.pool().upgrade() {

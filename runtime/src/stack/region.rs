@@ -14,6 +14,7 @@ use super::layout::SlotLayout;
 use super::overflow::table::{self, Listing};
 use super::pool::StackPool;
 use super::{StackSize, page_size};
+use crate::sanitize;
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use parking_lot::Mutex;
 use std::io;
@@ -154,8 +155,12 @@ impl Region {
         drop(region.listing);
         region.valgrind.into_inner().clear();
         guard::forget_mprotect_guards(region.mprotect_guards.into_inner());
+        let length = region.slots * region.layout.stride;
         // SAFETY: the mapping is ours and nobody holds a slot of it.
-        unsafe { unmap(region.start, region.slots * region.layout.stride) };
+        unsafe {
+            sanitize::forget_region(region.start.addr().get(), length);
+            unmap(region.start, length);
+        }
     }
 }
 
@@ -183,6 +188,13 @@ impl Slot {
         unsafe { NonZeroUsize::new_unchecked(limit) }
     }
 
+    /// Where frames may lie: the address above the guard, and the bytes from there to the base.
+    #[inline]
+    pub(super) fn usable(&self) -> (usize, usize) {
+        let lowest = self.limit().get() + self.region().layout.guard;
+        (lowest, self.base().get() - lowest)
+    }
+
     /// The pool this slot came from.
     pub(super) fn pool(&self) -> &Weak<StackPool> {
         self.region().pool()
@@ -208,6 +220,7 @@ impl Slot {
     }
 
     /// As [`Slot::base`], to write there.
+    #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(super) fn top(&self) -> *mut u64 {
         self.region().start.with_addr(self.base()).as_ptr().cast()
@@ -251,7 +264,7 @@ impl Slot {
 }
 
 /// Whether valgrind runs this process; it announces itself to the program loader.
-fn under_valgrind() -> bool {
+pub(super) fn under_valgrind() -> bool {
     static UNDER_VALGRIND: OnceLock<bool> = OnceLock::new();
     *UNDER_VALGRIND.get_or_init(|| {
         std::env::var_os("LD_PRELOAD").is_some_and(|list| list.to_string_lossy().contains("vgpreload"))

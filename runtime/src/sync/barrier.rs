@@ -1,6 +1,6 @@
 //! [`Barrier`]: all go on when the last has come.
 
-use crate::facade::{Mutex as ShortMutex, const_fn};
+use crate::facade::{ShortMutex, const_fn, observable};
 use crate::wait::{Batch, Interrupts, List, Reason, Side, Wait, Waited};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -72,7 +72,11 @@ impl Barrier {
     /// barrier.wait();
     /// ```
     pub fn wait(&self) -> BarrierWaitResult {
-        let reason = Reason::new("Barrier::wait", self);
+        observable!("Barrier::wait", self.wait_now())
+    }
+
+    fn wait_now(&self) -> BarrierWaitResult {
+        let reason = Reason::new(&"Barrier::wait", self);
         let wait = Wait { deadline: None, interrupts: Interrupts::Allowed, reason };
         loop {
             let mut line = self.line.lock();

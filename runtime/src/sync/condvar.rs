@@ -1,8 +1,8 @@
 //! [`Condvar`]: waiting for a condition that a mutex protects.
 
 use super::mutex::MutexGuard;
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use lock_api::{GuardSend, RawMutex as _};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -89,14 +89,16 @@ impl Condvar {
     /// assert!(!greenhub::sync::Condvar::new().notify_one());
     /// ```
     pub fn notify_one(&self) -> bool {
-        let woken = self.line.lock().list.wake_next(&mut ());
-        match woken {
-            Some(wakeup) => {
-                wakeup.deliver();
-                true
+        observable!("Condvar::notify_one", {
+            let woken = self.line.lock().list.wake_next(&mut ());
+            match woken {
+                Some(wakeup) => {
+                    wakeup.deliver();
+                    true
+                }
+                None => false,
             }
-            None => false,
-        }
+        })
     }
 
     /// Wakes everybody who waits now, in the order they came. Returns how many they were.
@@ -105,9 +107,11 @@ impl Condvar {
     /// assert_eq!(greenhub::sync::Condvar::new().notify_all(), 0);
     /// ```
     pub fn notify_all(&self) -> usize {
-        let mut batch = Batch::new();
-        self.line.lock().list.wake_all(&mut batch);
-        batch.deliver()
+        observable!("Condvar::notify_all", {
+            let mut batch = Batch::new();
+            self.line.lock().list.wake_all(&mut batch);
+            batch.deliver()
+        })
     }
 
     /// Unlocks, waits to be notified, and locks again.
@@ -129,7 +133,7 @@ impl Condvar {
     /// # notifier.join().unwrap();
     /// ```
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
-        self.wait_with(guard, None, "Condvar::wait");
+        self.wait_with(guard, None, &"Condvar::wait");
     }
 
     /// As [`wait`](Condvar::wait), for at most `timeout`.
@@ -140,7 +144,7 @@ impl Condvar {
     /// assert!(condvar.wait_for(&mut mutex.lock(), std::time::Duration::ZERO).timed_out());
     /// ```
     pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> WaitTimeoutResult {
-        self.wait_with(guard, deadline_after(timeout), "Condvar::wait_for")
+        self.wait_with(guard, deadline_after(timeout), &"Condvar::wait_for")
     }
 
     /// As [`wait`](Condvar::wait), until `deadline` at the latest.
@@ -155,7 +159,7 @@ impl Condvar {
         guard: &mut MutexGuard<'_, T>,
         deadline: Instant,
     ) -> WaitTimeoutResult {
-        self.wait_with(guard, Some(deadline), "Condvar::wait_until")
+        self.wait_with(guard, Some(deadline), &"Condvar::wait_until")
     }
 
     /// Waits while `condition` holds; it is looked at with the mutex locked, first before waiting.
@@ -225,7 +229,16 @@ impl Condvar {
         &self,
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,
-        what: &'static str,
+        what: CallName,
+    ) -> WaitTimeoutResult {
+        observable!(what, self.wait_now(guard, deadline, what))
+    }
+
+    fn wait_now<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Option<Instant>,
+        what: CallName,
     ) -> WaitTimeoutResult {
         // SAFETY: the raw lock is let go and taken again below, before the guard can be used or dropped: neither the
         // wait nor the locking unwinds.

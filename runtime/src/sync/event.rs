@@ -1,8 +1,8 @@
 //! [`Event`]: a flag to wait for.
 
 use crate::facade::atomic::{AtomicBool, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -58,13 +58,15 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn set(&self) {
-        let mut batch = Batch::new();
-        let mut line = self.line.lock();
-        // Release: what was done before is visible to whoever sees the flag; pairs with the Acquire in `is_set`.
-        self.set.store(true, Ordering::Release);
-        line.list.wake_all(&mut batch);
-        drop(line);
-        batch.deliver();
+        observable!("Event::set", {
+            let mut batch = Batch::new();
+            let mut line = self.line.lock();
+            // Release: what was done before is visible to whoever sees the flag; pairs with the Acquire in `is_set`.
+            self.set.store(true, Ordering::Release);
+            line.list.wake_all(&mut batch);
+            drop(line);
+            batch.deliver();
+        });
     }
 
     /// Clears the flag; those who come later wait for the next [`set`](Event::set).
@@ -76,9 +78,11 @@ impl Event {
     /// assert!(!event.is_set());
     /// ```
     pub fn clear(&self) {
-        let _line = self.line.lock();
-        // Relaxed: a cleared flag publishes nothing.
-        self.set.store(false, Ordering::Relaxed);
+        observable!("Event::clear", {
+            let _line = self.line.lock();
+            // Relaxed: a cleared flag publishes nothing.
+            self.set.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Whether the flag is set.
@@ -88,6 +92,11 @@ impl Event {
     /// ```
     #[inline]
     pub fn is_set(&self) -> bool {
+        observable!("Event::is_set", self.flag())
+    }
+
+    #[inline]
+    fn flag(&self) -> bool {
         // Acquire: pairs with the Release in `set`.
         self.set.load(Ordering::Acquire)
     }
@@ -100,7 +109,7 @@ impl Event {
     /// event.wait();
     /// ```
     pub fn wait(&self) {
-        let set = self.wait_with(None, "Event::wait");
+        let set = self.wait_with(None, &"Event::wait");
         debug_assert!(set, "without a deadline the wait ends with the event");
     }
 
@@ -112,17 +121,21 @@ impl Event {
     /// assert!(!event.wait_timeout(std::time::Duration::from_millis(1)));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_with(deadline_after(timeout), "Event::wait_timeout")
+        self.wait_with(deadline_after(timeout), &"Event::wait_timeout")
     }
 
-    fn wait_with(&self, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn wait_with(&self, deadline: Option<Instant>, what: CallName) -> bool {
+        observable!(what, self.wait_now(deadline, what))
+    }
+
+    fn wait_now(&self, deadline: Option<Instant>, what: CallName) -> bool {
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
         loop {
-            if self.is_set() {
+            if self.flag() {
                 return true;
             }
             let line = self.line.lock();
-            if self.is_set() {
+            if self.flag() {
                 return true;
             }
             let (why, passed_over) =

@@ -114,7 +114,7 @@ impl<T: ?Sized> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         // SAFETY: only the lock operation below is used, which keeps live guards valid.
         let raw = unsafe { self.0.raw() };
-        let locked = raw.lock_with(None, Interrupts::Allowed, "Mutex::lock");
+        let locked = raw.lock_with(None, Interrupts::Allowed, &"Mutex::lock");
         debug_assert!(locked, "without a deadline the wait ends with the lock");
         // SAFETY: the lock is held and this is the only guard for it; the guard state is empty.
         unsafe { self.0.make_guard_unchecked(GuardSend::new()) }

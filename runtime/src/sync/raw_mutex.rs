@@ -21,8 +21,11 @@
 //! and wakes the next one.
 
 use crate::facade::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{Mutex, const_fn};
-use crate::wait::{Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after};
+use crate::facade::{ShortMutex, const_fn, instant_now, observable};
+use crate::ids::is_explored;
+use crate::wait::{
+    CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after,
+};
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
 
@@ -46,7 +49,7 @@ pub struct RawMutex {
     state: AtomicU8,
     /// Who took the lock last; means something while `LOCKED` is set.
     holder: AtomicU64,
-    queue: Mutex<Queue>,
+    queue: ShortMutex<Queue>,
 }
 
 struct Queue {
@@ -66,7 +69,7 @@ impl RawMutex {
     const_fn! {
         /// A free lock.
         pub(super) fn new() -> RawMutex {
-            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: Mutex::new(Queue { list: List::new() }) }
+            RawMutex { state: AtomicU8::new(0), holder: AtomicU64::new(0), queue: ShortMutex::new(Queue { list: List::new() }) }
         }
     }
 
@@ -75,11 +78,17 @@ impl RawMutex {
     fn take(&self) -> bool {
         // Acquire: what the last holder wrote is visible; pairs with the Release of every unlock.
         let free = self.state.compare_exchange_weak(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        if free || self.barge() {
+        free || self.barge()
+    }
+
+    /// As [`RawMutex::take`], and notes who has it.
+    #[inline]
+    fn take_and_note(&self) -> bool {
+        let taken = self.take();
+        if taken {
             self.note_holder();
-            return true;
         }
-        false
+        taken
     }
 
     /// Takes a free lock past those who wait for it.
@@ -130,13 +139,37 @@ impl RawMutex {
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
-        self.take() || self.lock_slowly(deadline, interrupts, what)
+        if !self.take() {
+            return self.lock_slowly(deadline, interrupts, what);
+        }
+        let id = current_id().get();
+        if is_explored(id) {
+            return self.lock_explored(deadline, interrupts, what);
+        }
+        // Relaxed: as in `note_holder`.
+        self.holder.store(id, Ordering::Relaxed);
+        true
     }
 
     #[inline(never)]
-    fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: &'static str) -> bool {
+    fn lock_slowly(&self, deadline: Option<Instant>, interrupts: Interrupts, what: CallName) -> bool {
+        observable!(what, self.wait_for_lock(deadline, interrupts, what))
+    }
+
+    /// The caller, who has the lock, is under [exploration](mod@crate::explore): others may come first. (To ask before taking
+    /// it would cost all others three instructions; whoever takes it asks for its own number anyway.)
+    #[cold]
+    #[inline(never)]
+    fn lock_explored(&self, deadline: Option<Instant>, interrupts: Interrupts, what: CallName) -> bool {
+        // Nobody has run since it was taken, so this is as if it had not been.
+        // SAFETY: the caller has the lock.
+        unsafe { lock_api::RawMutex::unlock(self, GuardSend::new()) };
+        observable!(what, self.take_and_note() || self.wait_for_lock(deadline, interrupts, what))
+    }
+
+    fn wait_for_lock(&self, deadline: Option<Instant>, interrupts: Interrupts, what: CallName) -> bool {
         let reason = Reason { holder: Some(Self::holder_at), ..Reason::new(what, self) };
         let wait = Wait { deadline, interrupts, reason };
         // When this caller was first woken to try; before that it has not been overtaken and needs no clock.
@@ -146,8 +179,7 @@ impl RawMutex {
         loop {
             // Under the list's lock: enlist if the lock is held, else take it.
             let woken = side == Side::Front;
-            let starved = woken
-                && overtaken_since.is_some_and(|since| crate::facade::time::now() - since >= STARVATION);
+            let starved = woken && overtaken_since.is_some_and(|since| instant_now() - since >= STARVATION);
             if self.take_or_announce(woken, starved) {
                 drop(queue);
                 self.note_holder();
@@ -161,7 +193,7 @@ impl RawMutex {
                 Waited::Woken(Handed::Chance) => {
                     // A deadline or an interrupt that came meanwhile ends the next wait, not this chance.
                     side = Side::Front;
-                    overtaken_since.get_or_insert_with(crate::facade::time::now);
+                    overtaken_since.get_or_insert_with(instant_now);
                 }
                 Waited::Over { state, why, .. } => {
                     self.withdraw(&state);
@@ -277,14 +309,14 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn lock(&self) -> GuardSend {
-        let locked = self.lock_with(None, Interrupts::Kept, "Mutex::lock (again)");
+        let locked = self.lock_with(None, Interrupts::Kept, &"Mutex::lock (again)");
         debug_assert!(locked);
         GuardSend::new()
     }
 
     #[inline]
     fn try_lock(&self) -> Option<GuardSend> {
-        self.take().then(GuardSend::new)
+        observable!("Mutex::try_lock", self.take_and_note()).then(GuardSend::new)
     }
 
     #[inline]
@@ -315,7 +347,7 @@ unsafe impl lock_api::RawMutexFair for RawMutex {
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.unlock_slowly(true);
             // Does not unwind: interrupts are kept.
-            self.lock_with(None, Interrupts::Kept, "MutexGuard::bump");
+            self.lock_with(None, Interrupts::Kept, &"MutexGuard::bump");
         }
     }
 }
@@ -338,6 +370,6 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
 impl RawMutex {
     #[inline]
     fn take_or_wait_until(&self, deadline: Option<Instant>) -> Option<GuardSend> {
-        self.lock_with(deadline, Interrupts::Allowed, "Mutex::try_lock_until").then(GuardSend::new)
+        self.lock_with(deadline, Interrupts::Allowed, &"Mutex::try_lock_until").then(GuardSend::new)
     }
 }

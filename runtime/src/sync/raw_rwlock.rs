@@ -12,8 +12,8 @@
 //! waiting the word is put back.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited};
+use crate::facade::{ShortMutex, const_fn, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited};
 use lock_api::GuardSend;
 use std::time::Instant;
 
@@ -90,9 +90,9 @@ impl RawRwLock {
         access: Access,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
-        self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what)
+        observable!(what, self.take(access, false) || self.lock_slowly(access, deadline, interrupts, what))
     }
 
     #[inline(never)]
@@ -101,7 +101,7 @@ impl RawRwLock {
         access: Access,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> bool {
         let wait = Wait { deadline, interrupts, reason: Reason::new(what, self) };
         loop {
@@ -206,13 +206,13 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn lock_shared(&self) -> GuardSend {
-        self.lock_with(Access::Read, None, Interrupts::Kept, "RwLock::read (again)");
+        self.lock_with(Access::Read, None, Interrupts::Kept, &"RwLock::read (again)");
         GuardSend::new()
     }
 
     #[inline]
     fn try_lock_shared(&self) -> Option<GuardSend> {
-        self.take(Access::Read, false).then(GuardSend::new)
+        observable!("RwLock::try_read", self.take(Access::Read, false)).then(GuardSend::new)
     }
 
     #[inline]
@@ -222,13 +222,13 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
 
     #[inline]
     fn lock_exclusive(&self) -> GuardSend {
-        self.lock_with(Access::Write, None, Interrupts::Kept, "RwLock::write (again)");
+        self.lock_with(Access::Write, None, Interrupts::Kept, &"RwLock::write (again)");
         GuardSend::new()
     }
 
     #[inline]
     fn try_lock_exclusive(&self) -> Option<GuardSend> {
-        self.take(Access::Write, false).then(GuardSend::new)
+        observable!("RwLock::try_write", self.take(Access::Write, false)).then(GuardSend::new)
     }
 
     #[inline]
@@ -261,7 +261,7 @@ unsafe impl lock_api::RawRwLockFair for RawRwLock {
         // Relaxed: a hint; a waiter that comes later has not been waiting.
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.leave_read();
-            self.lock_with(Access::Read, None, Interrupts::Kept, "RwLockReadGuard::bump");
+            self.lock_with(Access::Read, None, Interrupts::Kept, &"RwLockReadGuard::bump");
         }
     }
 
@@ -269,7 +269,7 @@ unsafe impl lock_api::RawRwLockFair for RawRwLock {
         // Relaxed: as above.
         if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
             self.leave_write();
-            self.lock_with(Access::Write, None, Interrupts::Kept, "RwLockWriteGuard::bump");
+            self.lock_with(Access::Write, None, Interrupts::Kept, &"RwLockWriteGuard::bump");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::raw_mutex::RawMutex;
 use crate::facade::const_fn;
-use crate::wait::{Interrupts, current_id, deadline_after};
+use crate::wait::{CallName, Interrupts, current_id, deadline_after};
 use lock_api::{GetThreadId, GuardSend, RawMutexFair, RawMutexTimed};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -79,7 +79,7 @@ pub struct RawReentrantMutex(RawMutex);
 /// On which terms [`ReentrantMutex`] locks: until when, and in which call.
 pub struct Terms {
     deadline: Option<Instant>,
-    what: &'static str,
+    what: CallName,
 }
 
 // SAFETY: the mutex inside keeps the contract; every method passes on to the one of the same name.
@@ -132,7 +132,10 @@ unsafe impl RawMutexTimed for RawReentrantMutex {
     type Instant = Terms;
 
     fn try_lock_for(&self, timeout: Duration) -> Option<GuardSend> {
-        self.try_lock_until(Terms { deadline: deadline_after(timeout), what: "ReentrantMutex::try_lock_for" })
+        self.try_lock_until(Terms {
+            deadline: deadline_after(timeout),
+            what: &"ReentrantMutex::try_lock_for",
+        })
     }
 
     #[inline]
@@ -180,7 +183,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
     #[inline]
     pub fn lock(&self) -> ReentrantMutexGuard<'_, T> {
         self.0
-            .try_lock_until(Terms { deadline: None, what: "ReentrantMutex::lock" })
+            .try_lock_until(Terms { deadline: None, what: &"ReentrantMutex::lock" })
             .expect("without a deadline the wait ends with the lock")
     }
 
@@ -215,7 +218,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
     /// assert!(mutex.try_lock_until(std::time::Instant::now()).is_some());
     /// ```
     pub fn try_lock_until(&self, deadline: Instant) -> Option<ReentrantMutexGuard<'_, T>> {
-        self.0.try_lock_until(Terms { deadline: Some(deadline), what: "ReentrantMutex::try_lock_until" })
+        self.0.try_lock_until(Terms { deadline: Some(deadline), what: &"ReentrantMutex::try_lock_until" })
     }
 
     /// The value, without locking: `&mut self` proves that nobody else can reach it.

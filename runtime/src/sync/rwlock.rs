@@ -2,7 +2,7 @@
 
 use super::raw_rwlock::{Access, RawRwLock};
 use crate::facade::const_fn;
-use crate::wait::{Interrupts, deadline_after};
+use crate::wait::{CallName, Interrupts, deadline_after};
 use lock_api::GuardSend;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -97,7 +97,7 @@ impl<T> RwLock<T> {
 
 impl<T: ?Sized> RwLock<T> {
     #[inline]
-    fn lock_with(&self, access: Access, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn lock_with(&self, access: Access, deadline: Option<Instant>, what: CallName) -> bool {
         // SAFETY: the lock is only taken through it, which keeps live guards valid.
         unsafe { self.0.raw() }.lock_with(access, deadline, Interrupts::Allowed, what)
     }
@@ -107,7 +107,7 @@ impl<T: ?Sized> RwLock<T> {
         &self,
         access: Access,
         deadline: Option<Instant>,
-        what: &'static str,
+        what: CallName,
     ) -> Option<RwLockReadGuard<'_, T>> {
         // SAFETY: the lock is held for reading, and this is the only guard for that.
         self.lock_with(access, deadline, what)
@@ -115,7 +115,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[inline]
-    fn write_with(&self, deadline: Option<Instant>, what: &'static str) -> Option<RwLockWriteGuard<'_, T>> {
+    fn write_with(&self, deadline: Option<Instant>, what: CallName) -> Option<RwLockWriteGuard<'_, T>> {
         // SAFETY: the lock is held for writing, and this is the only guard for that.
         self.lock_with(Access::Write, deadline, what)
             .then(|| unsafe { self.0.make_write_guard_unchecked(GuardSend::new()) })
@@ -128,7 +128,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.read_with(Access::Read, None, "RwLock::read")
+        self.read_with(Access::Read, None, &"RwLock::read")
             .expect("without a deadline the wait ends with the lock")
     }
 
@@ -140,7 +140,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*lock.read_recursive(), *outer);
     /// ```
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T> {
-        self.read_with(Access::ReadRecursive, None, "RwLock::read_recursive")
+        self.read_with(Access::ReadRecursive, None, &"RwLock::read_recursive")
             .expect("without a deadline the wait ends with the lock")
     }
 
@@ -153,7 +153,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.write_with(None, "RwLock::write").expect("without a deadline the wait ends with the lock")
+        self.write_with(None, &"RwLock::write").expect("without a deadline the wait ends with the lock")
     }
 
     /// Locks for reading if nobody writes or waits.
@@ -186,7 +186,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert!(lock.try_read_for(std::time::Duration::from_millis(1)).is_none());
     /// ```
     pub fn try_read_for(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T>> {
-        self.read_with(Access::Read, deadline_after(timeout), "RwLock::try_read_for")
+        self.read_with(Access::Read, deadline_after(timeout), &"RwLock::try_read_for")
     }
 
     /// Locks for reading, or gives up at `deadline`.
@@ -196,7 +196,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert!(lock.try_read_until(std::time::Instant::now()).is_some());
     /// ```
     pub fn try_read_until(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, T>> {
-        self.read_with(Access::Read, Some(deadline), "RwLock::try_read_until")
+        self.read_with(Access::Read, Some(deadline), &"RwLock::try_read_until")
     }
 
     /// Locks for writing, or gives up after `timeout`.
@@ -207,7 +207,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert!(lock.try_write_for(std::time::Duration::from_millis(1)).is_none());
     /// ```
     pub fn try_write_for(&self, timeout: Duration) -> Option<RwLockWriteGuard<'_, T>> {
-        self.write_with(deadline_after(timeout), "RwLock::try_write_for")
+        self.write_with(deadline_after(timeout), &"RwLock::try_write_for")
     }
 
     /// Locks for writing, or gives up at `deadline`.
@@ -217,7 +217,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert!(lock.try_write_until(std::time::Instant::now()).is_some());
     /// ```
     pub fn try_write_until(&self, deadline: Instant) -> Option<RwLockWriteGuard<'_, T>> {
-        self.write_with(Some(deadline), "RwLock::try_write_until")
+        self.write_with(Some(deadline), &"RwLock::try_write_until")
     }
 
     /// The value, without locking: `&mut self` proves that nobody else can reach it.

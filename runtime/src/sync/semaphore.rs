@@ -10,8 +10,8 @@ mod permit;
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{Mutex as ShortMutex, const_fn};
-use crate::wait::{Batch, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
+use crate::facade::{ShortMutex, const_fn, observable};
+use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, deadline_after};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Semaphore {
     ///
     /// If `count` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     pub fn acquire_many(&self, count: usize) -> SemaphorePermit<'_> {
-        let acquired = self.acquire_with(count, None, "Semaphore::acquire");
+        let acquired = self.acquire_with(count, None, &"Semaphore::acquire");
         debug_assert!(acquired, "without a deadline the wait ends with the permits");
         SemaphorePermit { semaphore: self, count }
     }
@@ -125,7 +125,8 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire_many(3).is_some());
     /// ```
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
-        self.take(count).then(|| SemaphorePermit { semaphore: self, count })
+        observable!("Semaphore::try_acquire", self.take(count))
+            .then(|| SemaphorePermit { semaphore: self, count })
     }
 
     /// Acquires one permit, or gives up after `timeout`.
@@ -146,7 +147,7 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 1);
     /// ```
     pub fn acquire_many_timeout(&self, count: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
-        self.acquire_with(count, deadline_after(timeout), "Semaphore::acquire_timeout")
+        self.acquire_with(count, deadline_after(timeout), &"Semaphore::acquire_timeout")
             .then(|| SemaphorePermit { semaphore: self, count })
     }
 
@@ -217,6 +218,11 @@ impl Semaphore {
     /// If the count would exceed [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     #[inline]
     pub fn add_permits(&self, count: usize) {
+        observable!("Semaphore::release", self.add(count));
+    }
+
+    #[inline]
+    fn add(&self, count: usize) {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let free = (state / ONE).checked_add(count).filter(|&free| free <= Self::MAX_PERMITS);
@@ -241,7 +247,7 @@ impl Semaphore {
     /// ```
     pub fn available_permits(&self) -> usize {
         // Relaxed: a snapshot.
-        self.state.load(Ordering::Relaxed) / ONE
+        observable!("Semaphore::available_permits", self.state.load(Ordering::Relaxed) / ONE)
     }
 
     /// Takes `count` permits if they are free and nobody waits.
@@ -264,13 +270,13 @@ impl Semaphore {
     }
 
     #[inline]
-    fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn acquire_with(&self, count: usize, deadline: Option<Instant>, what: CallName) -> bool {
         assert!(count <= Self::MAX_PERMITS, "more permits than a semaphore can hold");
-        self.take(count) || self.acquire_slowly(count, deadline, what)
+        observable!(what, self.take(count) || self.acquire_slowly(count, deadline, what))
     }
 
     #[inline(never)]
-    fn acquire_slowly(&self, count: usize, deadline: Option<Instant>, what: &'static str) -> bool {
+    fn acquire_slowly(&self, count: usize, deadline: Option<Instant>, what: CallName) -> bool {
         let wait = Wait { deadline, interrupts: Interrupts::Allowed, reason: Reason::new(what, self) };
         loop {
             let line = self.line.lock();

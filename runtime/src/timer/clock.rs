@@ -1,6 +1,6 @@
 //! The runtime's clock: nanoseconds since the process first asked.
 
-use crate::facade::time;
+use crate::facade::{clock_zero, instant_now};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,18 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 fn base() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
-    *BASE.get_or_init(time::origin)
+    *BASE.get_or_init(clock_zero)
+}
+
+/// Sets the clock's zero, if that has not been done: under a lock that a fork waits for.
+pub(crate) fn start() {
+    base();
 }
 
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {
-    nanos(time::now())
+    nanos(instant_now())
 }
 
 /// `at` on this clock; times too far to count become [`NEVER`].
@@ -25,7 +30,7 @@ pub(crate) fn nanos(at: Instant) -> u64 {
 
 /// The instant `after` from now, or `None` if it is too far to be told: it never comes.
 pub(crate) fn deadline(after: Duration) -> Option<Instant> {
-    time::now().checked_add(after)
+    instant_now().checked_add(after)
 }
 
 /// The instant of a time on this clock; none for [`NEVER`].

@@ -144,7 +144,7 @@ impl Timers {
         Self::starting_at(clock::now())
     }
 
-    fn starting_at(now: u64) -> Self {
+    pub(crate) fn starting_at(now: u64) -> Self {
         Self { wheel: Mutex::new(Wheel::new(now)), next: AtomicU64::new(NEVER), count: AtomicU64::new(0) }
     }
 

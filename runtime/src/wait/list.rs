@@ -25,7 +25,7 @@
 //! 3. Wakeups are delivered after the lock is released, in the order in which the waiters stood.
 
 use super::waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
-use crate::facade::{Mutex, MutexGuard, UnsafeCell};
+use crate::facade::{ShortMutex, ShortMutexGuard, UnsafeCell, instant_now};
 use std::ptr;
 use std::time::Instant;
 
@@ -73,6 +73,17 @@ impl<T> List<T> {
     /// Whether nobody stands in line.
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_null()
+    }
+
+    /// How many stand in line.
+    #[cfg(all(test, not(greenhub_loom)))]
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: linked nodes are alive, and `&self` means that the lock is held.
+        let next = |&node: &*const Node<T>| unsafe { (*node).cell.with(|state| (*state).next) };
+        std::iter::successors((!self.head.is_null()).then_some(self.head), |node| {
+            Some(next(node)).filter(|next| !next.is_null())
+        })
+        .count()
     }
 
     /// The entry of the first in line.
@@ -241,7 +252,7 @@ pub(crate) enum Waited<'a, S, T> {
     /// It ended otherwise; the caller is out of line and was handed nothing.
     Over {
         /// The lock around the list.
-        state: MutexGuard<'a, S>,
+        state: ShortMutexGuard<'a, S>,
         /// Why.
         why: Over,
         /// Whether a waker had its turn for this waiter and came too late. Owners that count their waiters need to
@@ -266,8 +277,8 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn in_line<'a, S, T>(
         self,
-        lock: &'a Mutex<S>,
-        state: MutexGuard<'a, S>,
+        lock: &'a ShortMutex<S>,
+        state: ShortMutexGuard<'a, S>,
         list: fn(&mut S) -> &mut List<T>,
         side: Side,
         entry: T,
@@ -282,8 +293,8 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn run<'a, S, T>(
         self,
-        lock: &'a Mutex<S>,
-        mut state: MutexGuard<'a, S>,
+        lock: &'a ShortMutex<S>,
+        mut state: ShortMutexGuard<'a, S>,
         list: fn(&mut S) -> &mut List<T>,
         side: Side,
         entry: T,
@@ -357,7 +368,7 @@ impl Drop for AbortOnUnwind {
 
 /// The instant `timeout` from now; none if that is beyond the clock's range, which is never.
 pub(crate) fn deadline_after(timeout: std::time::Duration) -> Option<Instant> {
-    crate::facade::time::now().checked_add(timeout)
+    instant_now().checked_add(timeout)
 }
 
 #[cfg(all(test, not(greenhub_loom)))]

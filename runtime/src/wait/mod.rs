@@ -20,4 +20,4 @@ mod waiter;
 
 pub(crate) use id::current_id;
 pub(crate) use list::{Batch, List, Over, Side, Wait, Waited, deadline_after};
-pub(crate) use waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
+pub(crate) use waiter::{CallName, Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};

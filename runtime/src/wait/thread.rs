@@ -1,7 +1,7 @@
 //! The wait of a plain OS thread: an epoch behind a mutex, and a condition variable.
 
 use super::{Ended, Interrupts};
-use crate::facade::time;
+use crate::facade::instant_now;
 use crate::facade::{Arc, Condvar, Mutex};
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -45,7 +45,7 @@ impl ThreadParker {
                 None => self.ended.wait(&mut current),
                 Some(at) => {
                     let _timed_out = self.ended.wait_until(&mut current, at);
-                    if *current == epoch && (cfg!(greenhub_loom) || time::now() >= at) {
+                    if *current == epoch && (cfg!(greenhub_loom) || instant_now() >= at) {
                         *current = epoch.wrapping_add(1);
                         return false;
                     }

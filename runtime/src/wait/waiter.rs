@@ -114,11 +114,14 @@ pub(crate) enum Ended {
     FalseAlarm,
 }
 
+/// The call that waits, as the user wrote it. Of one word, because it is noted at every wait.
+pub(crate) type CallName = &'static &'static str;
+
 /// What a wait is for, as `dump()` and the deadlock report say it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reason {
-    /// The call, as the user wrote it: `"Mutex::lock"`.
-    pub(crate) what: &'static str,
+    /// The call: `"Mutex::lock"`.
+    pub(crate) what: CallName,
     /// The address of the object waited on, or 0.
     pub(crate) object: usize,
     /// Tells who holds that object (a number of [`current_id`](super::current_id), or 0 for nobody), for objects that
@@ -130,12 +133,12 @@ pub(crate) struct Reason {
 
 impl Reason {
     /// A wait for another greenlet or thread, at `object`, in the call `what`.
-    pub(crate) fn new<T: ?Sized>(what: &'static str, object: &T) -> Self {
+    pub(crate) fn new<T: ?Sized>(what: CallName, object: &T) -> Self {
         Self { what, object: address_of(object), holder: None, outside: false }
     }
 
     /// A wait for I/O or time.
-    pub(crate) const fn outside(what: &'static str, object: usize) -> Self {
+    pub(crate) const fn outside(what: CallName, object: usize) -> Self {
         Self { what, object, holder: None, outside: true }
     }
 }
@@ -163,6 +166,8 @@ impl Waiter {
     /// As [`Waiter::current`] where no greenlet runs.
     #[cold]
     fn current_thread() -> Waiter {
+        #[cfg(not(greenhub_loom))]
+        current::check_may_block();
         let thread = thread::current();
         Waiter { target: Target::thread(ThreadSelf::address(&thread)), epoch: thread.parker.epoch() }
     }
@@ -173,6 +178,23 @@ impl Waiter {
     pub(crate) fn of(greenlet: current::Running) -> Waiter {
         park::check_may_switch(greenlet);
         Waiter { target: Target::greenlet(greenlet.as_ptr()), epoch: greenlet.state.load().epoch() }
+    }
+
+    /// The greenlet that waits, if it is one.
+    #[cfg(not(greenhub_loom))]
+    #[inline]
+    pub(crate) fn as_greenlet(&self) -> Option<NonNull<Header>> {
+        match self.target.who() {
+            Who::Greenlet(header) => Some(header),
+            Who::Thread(_) => None,
+        }
+    }
+
+    /// The number of the wait.
+    #[cfg(not(greenhub_loom))]
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Ends the wait, unless something else already has (`None`: the waiter will find out by itself, and whatever

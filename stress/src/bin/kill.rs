@@ -1,20 +1,29 @@
 //! Hunts kills that are lost, that strike twice, or that leave something behind: against greenlets in every state,
-//! from hubs and OS threads. Destructors run exactly once, and before `join` returns; what the killed held or waited
-//! for stays usable.
+//! from hubs and OS threads. Destructors run exactly once, and before `join` returns; what waits for ever ends as killed;
+//! nobody is struck more often than was asked for; what the killed held or waited for stays usable.
 
 use greenhub::net::{TcpListener, TcpStream, UnixStream};
 use greenhub::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
 use greenhub::{JoinHandle, channel, park, scope, shield, sleep, spawn, spawn_later, timeout, yield_now};
-use greenhub_stress::{Chance, Inside, Ledger, Stress, Witness, progress};
+use greenhub_stress::{Chance, Inside, Ledger, Stress, Witness, compute, die, progress, sum};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Longer than any round: what waits so long must be killed.
 const FOR_EVER: Duration = Duration::from_secs(100_000);
-const STATES: u64 = 24;
+const STATES: u64 = 27;
 const PERMITS: usize = 2;
+
+/// States that end by a kill and not otherwise. (Others end by themselves, or may do so before the kill.)
+const FOREVER: [u64; 17] = [0, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 15, 16, 18, 20, 21, 23];
+/// In a `connect` that nobody answers; stolen all the time; struck more than once.
+const CONNECTING: u64 = 24;
+const STOLEN: u64 = 25;
+const STUBBORN: u64 = 26;
 
 /// What the victims of one round wait for and hold.
 struct Zoo {
@@ -28,6 +37,12 @@ struct Zoo {
     send: channel::Sender<Witness>,
     receive: channel::Receiver<Witness>,
     listener: TcpListener,
+    /// Its queue of connections is full, so that nobody who connects is answered.
+    full: TcpListener,
+    _filling: std::net::TcpStream,
+    /// Kills asked for and unwindings begun, of each victim.
+    asked: Vec<AtomicU32>,
+    struck: Vec<AtomicU32>,
     /// Shielded sections begun and ended.
     shields: (AtomicU64, AtomicU64),
 }
@@ -41,12 +56,25 @@ fn main() {
         victims += of;
         killed += dead;
     }
-    stress.finish(runtime, &format!("{victims} victims, {killed} ended as killed"));
+    let taken = sum(&runtime.metrics(), |hub| hub.taken_unstarted + hub.taken_started);
+    if stress.hubs() > 1 && taken == 0 {
+        die("no hub took anything from another: no victim was ever being stolen");
+    }
+    stress.finish(
+        runtime,
+        &format!("{victims} victims, {killed} ended as killed, {taken} were taken by other hubs"),
+    );
 }
 
 fn round(mut chance: Chance) -> (usize, usize) {
     let count = chance.between(1, 120);
     let (send, receive) = channel::bounded(chance.between(0, 3));
+    let full = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    // SAFETY: makes the queue of a listener of our own as short as can be: one connection.
+    assert_eq!(unsafe { libc::listen(full.as_raw_fd(), 0) }, 0);
+    let address = full.local_addr().expect("it has an address");
+    let filling = std::net::TcpStream::connect(address).expect("there is room for one");
+    let none = || (0..count).map(|_| AtomicU32::new(0)).collect();
     let zoo = Arc::new(Zoo {
         mutex: Mutex::new(()),
         inside: AtomicI64::new(0),
@@ -58,18 +86,26 @@ fn round(mut chance: Chance) -> (usize, usize) {
         send,
         receive,
         listener: TcpListener::bind("127.0.0.1:0").expect("a listener"),
+        full,
+        _filling: filling,
+        asked: none(),
+        struck: none(),
         shields: Default::default(),
     });
     // One for each victim, one for a message it may send.
     let drops = Ledger::new("a drop", count * 2);
+    let states: Vec<u64> = (0..count).map(|_| chance.below(STATES)).collect();
     let victims: Vec<JoinHandle<()>> = (0..count)
         .map(|number| {
-            let state = chance.below(STATES);
+            let state = states[number];
             let (zoo, chance) = (zoo.clone(), chance.split());
             let (own, message) = (drops.witness(number), drops.witness(count + number));
             let body = move || {
                 let own = own;
-                be(state, &zoo, chance, message);
+                match state {
+                    STUBBORN => stubborn(&zoo, number),
+                    _ => be(state, &zoo, chance, message),
+                }
                 drop(own);
             };
             if state == 0 { spawn_later(FOR_EVER, body) } else { spawn(body) }
@@ -83,10 +119,12 @@ fn round(mut chance: Chance) -> (usize, usize) {
     let greenlets: Vec<_> = victims.iter().map(|victim| victim.greenlet().clone()).collect();
     let mut killers = Vec::new();
     for _ in 0..chance.between(1, 4) {
-        let (greenlets, mut chance) = (greenlets.clone(), chance.split());
+        let (greenlets, mut chance, zoo) = (greenlets.clone(), chance.split(), zoo.clone());
         killers.push(spawn(move || {
             for _ in 0..greenlets.len() {
-                greenlets[chance.between(0, greenlets.len())].kill();
+                let victim = chance.between(0, greenlets.len());
+                zoo.asked[victim].fetch_add(1, SeqCst);
+                greenlets[victim].kill();
                 if chance.one_in(8) {
                     sleep(chance.micros(100));
                 }
@@ -94,11 +132,14 @@ fn round(mut chance: Chance) -> (usize, usize) {
         }));
     }
     let thread = {
-        let (mut greenlets, mut chance) = (greenlets, chance.split());
+        let (mut chance, zoo) = (chance.split(), zoo.clone());
+        let mut greenlets: Vec<_> = greenlets.into_iter().enumerate().collect();
         std::thread::spawn(move || {
             while !greenlets.is_empty() {
                 let at = chance.between(0, greenlets.len());
-                greenlets.swap_remove(at).kill();
+                let (victim, greenlet) = greenlets.swap_remove(at);
+                zoo.asked[victim].fetch_add(1, SeqCst);
+                greenlet.kill();
             }
         })
     };
@@ -106,11 +147,25 @@ fn round(mut chance: Chance) -> (usize, usize) {
     greenhub::unblock(move || thread.join()).expect("a thread ends");
     let mut killed = 0;
     for (number, victim) in victims.into_iter().enumerate() {
+        let state = states[number];
+        while state == STUBBORN && !victim.join_timeout(Duration::from_millis(1)) {
+            zoo.asked[number].fetch_add(1, SeqCst);
+            victim.kill();
+        }
         match victim.join() {
-            Ok(()) => {}
-            Err(error) if error.is_killed() => killed += 1,
+            Ok(()) => assert!(
+                !FOREVER.contains(&state) && state < CONNECTING,
+                "one that {state} keeps ended unkilled"
+            ),
+            Err(error) if error.is_killed() => {
+                killed += 1;
+                zoo.struck[number].fetch_add(1, SeqCst);
+            }
             Err(error) => panic!("a victim ended otherwise: {error}"),
         }
+        let (asked, struck) = (zoo.asked[number].load(SeqCst), zoo.struck[number].load(SeqCst));
+        // One that kills itself asks for that as well.
+        assert!(struck <= asked + u32::from(state == 18), "{asked} kills struck {struck} times in {state}");
         assert!(drops.has(number), "join returned before the destructors of victim {number} had run");
         progress();
     }
@@ -235,8 +290,37 @@ fn be(state: u64, zoo: &Zoo, mut chance: Chance, message: Witness) {
                 }
             }
         }
+        CONNECTING => {
+            let address = zoo.full.local_addr().expect("it has an address");
+            // The kernel may give up in the end, after minutes.
+            unreachable!("nobody answers, but {:?} came", TcpStream::connect(address).map(drop));
+        }
+        STOLEN => loop {
+            compute(brief / 8);
+            yield_now();
+        },
         _ => greenhub::block_on(std::future::pending()),
     }
+}
+
+/// Catches its kills, up to the third.
+fn stubborn(zoo: &Zoo, number: usize) {
+    for _ in 0..2 {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                park();
+            }
+        }));
+        assert!(caught.is_err());
+        zoo.struck[number].fetch_add(1, SeqCst);
+        // Beside a neighbour that is suspended in its unwinding, who has caught one with std's means counts as unwinding
+        // too, and a wait begun then is out of reach of kills.
+        while greenhub::panicking() {
+            yield_now();
+        }
+        shield(|| sleep(Duration::from_micros(50)));
+    }
+    sleep(FOR_EVER);
 }
 
 /// Something on the heap, so that a result dropped twice is noticed.

@@ -1,7 +1,9 @@
 //! Hunts work that is lost or done twice when hubs take it from each other: compute-bound greenlets, all spawned on
-//! one hub, from short queues to long ones.
+//! one hub, from short queues to long ones. Half of the rounds join them, and half do not: whoever joins one that has
+//! not started runs it himself, wherever it lies, and so would find what a thief has lost.
 
 use greenhub::runtime::current_hub;
+use greenhub::sync::WaitGroup;
 use greenhub::{join_all, spawn, yield_now};
 use greenhub_stress::{Chance, Ledger, Stress, die, progress, sum};
 use std::sync::Arc;
@@ -40,12 +42,18 @@ fn round(mut chance: Chance, away: &Arc<AtomicU64>) -> usize {
     let nested = chance.one_in(3);
     let yields = chance.below(3);
     let (run, closures) = (Ledger::new("a run", count), Ledger::new("a closure's drop", count));
+    let detached = chance.one_in(2);
+    let all = WaitGroup::new();
     let hub = current_hub();
     let started = Instant::now();
     let handles: Vec<_> = (0..count)
         .map(|number| {
             let (run, closure, away) = (run.clone(), closures.witness(number), away.clone());
-            spawn(move || {
+            let one = all.clone();
+            let handle = spawn(move || {
+                let _one = one;
+                // Dropped before `_one`, so that whoever has waited for all finds all dropped.
+                let closure = closure;
                 run.mark(closure.thing());
                 for _ in 0..yields {
                     yield_now();
@@ -62,10 +70,23 @@ fn round(mut chance: Chance, away: &Arc<AtomicU64>) -> usize {
                     away.fetch_add(1, Relaxed);
                 }
                 progress();
+                if detached {
+                    assert_eq!(result, work(number as u64, steps), "wrong work");
+                }
                 result
-            })
+            });
+            if detached {
+                drop(handle);
+                None
+            } else {
+                Some(handle)
+            }
         })
         .collect();
+    if detached {
+        all.wait();
+    }
+    let handles = handles.into_iter().flatten();
     for (number, result) in join_all(handles).into_iter().enumerate() {
         assert_eq!(
             result.expect("it ends"),

@@ -31,7 +31,7 @@ impl World {
         let life = Ref::create(State::unstarted());
         self.memory.lock().0.push(life.as_ptr());
         // SAFETY: only the thread that plays the spawning hub calls this.
-        unsafe { self.spawning.insert(&life) };
+        unsafe { self.spawning.insert(life.as_ptr()) };
         life
     }
 

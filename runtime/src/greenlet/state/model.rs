@@ -5,12 +5,13 @@
 //! * P3: what was written before a wake is visible after the wait.
 //! * P4: a stale epoch never ends a later wait.
 //! * P5: of a wake, a timer and a kill exactly one pushes; of a killer, a timer and an inbox exactly one places; of
-//!   `finish` and `detach` exactly one drops the result; of `finish` and `join` no joiner is missed.
+//!   `finish` and `detach` exactly one drops the result; of `finish` and `join` no joiner is missed; of the owners exactly
+//!   one frees the header, after the others' last look at it.
 //!
 //! All of `state.rs` runs as it ships. The hub and its ready queue are played by [`World`]: one entry, and a runner
 //! that must find the stack its own.
 
-use super::{Cause, Commit, Kill, Phase, State, Wake};
+use super::{Cause, Commit, Kill, Owner, Phase, State, Wake};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex, UnsafeCell};
 use crate::model::{explore, explore_within};
@@ -452,5 +453,80 @@ fn model_nothing_reaches_a_greenlet_that_has_ended() {
         assert_eq!(world.state.load().phase(), Phase::Done);
         assert!(others.into_iter().all(|other| !other.join().unwrap()));
         assert_eq!(world.state.load().phase(), Phase::Done);
+    });
+}
+
+impl World {
+    /// The owner's last look at the header; the last owner frees it, which loom sees as a write.
+    fn let_go(&self, owner: Owner) -> usize {
+        let _alive = self.read(0);
+        let last = self.state.let_go(owner);
+        if last {
+            self.write(0);
+        }
+        usize::from(last)
+    }
+}
+
+/// P5: a joiner claims the greenlet out of its queue, runs it to its end and lets its handle go; or drops its handle
+/// instead; meanwhile the queue's entry comes up at a thief, which starts the greenlet or lets go of a stale entry.
+#[test]
+fn model_the_last_owner_frees() {
+    for joins in [true, false] {
+        explore(move || {
+            let world = World::of(State::unstarted());
+            let thief = on_thread(&world, |world| {
+                if !world.state.claim() {
+                    return world.let_go(Owner::StaleEntry);
+                }
+                let _runs = world.read(0);
+                if world.state.finish(false).is_err() {
+                    assert_eq!(world.state.finish(true), Ok(false));
+                }
+                world.let_go(Owner::Life)
+            });
+            let mut freed = 0;
+            if joins && world.state.claim_out_of_queue() {
+                let _runs = world.read(0);
+                assert!(world.state.end(false), "nobody else joins it");
+                freed += world.let_go(Owner::Handle);
+            } else {
+                let _alive = world.read(0);
+                if world.state.detach() {
+                    freed += world.let_go(Owner::Handle);
+                }
+            }
+            freed += thief.join().unwrap();
+            assert_eq!(freed, 1, "freed twice, or never");
+        });
+    }
+}
+
+/// P5: a greenlet whose joiner awaits it ends while somebody else begins to wait for its end too.
+#[test]
+fn model_an_end_misses_no_second_joiner() {
+    explore(|| {
+        let world = World::of(State::unstarted());
+        assert!(world.state.claim_out_of_queue());
+        let other = on_thread(&world, |world| {
+            let mut list = world.pushed.lock();
+            if world.state.join() {
+                *list += 1;
+                while *list != usize::MAX {
+                    world.changed.wait(&mut list);
+                }
+            }
+            drop(list);
+            assert!(world.state.load().is_done());
+            assert_eq!(world.read(0), 1);
+        });
+        world.write(0);
+        if !world.state.end(false) {
+            let mut list = world.pushed.lock();
+            assert_ne!(*list, 0, "told of a joiner that is not in the list");
+            *list = usize::MAX;
+            world.changed.notify_all();
+        }
+        other.join().unwrap();
     });
 }

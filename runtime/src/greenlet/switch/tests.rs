@@ -51,11 +51,12 @@ fn a_backtrace_ends_at_the_bottom_of_the_stack() {
     });
 }
 
-#[cfg(all(target_arch = "x86_64", unix, not(greenhub_sanitize)))]
+#[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
 #[test]
 fn a_message_says_what_was_asked() {
     for after in [
         After::Yield,
+        After::Await,
         After::Park { epoch: 0, user: false, masked: false },
         After::Park { epoch: 7, user: true, masked: false },
         After::Park { epoch: u32::MAX, user: false, masked: true },

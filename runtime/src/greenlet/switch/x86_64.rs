@@ -18,6 +18,7 @@
 use super::After;
 use crate::greenlet::finish::main;
 use crate::greenlet::header::Header;
+use crate::sanitize::Fiber;
 use crate::stack::Stack;
 use std::arch::{asm, naked_asm};
 use std::cell::Cell;
@@ -27,12 +28,15 @@ use std::ptr::NonNull;
 pub(crate) struct Context {
     /// Where to switch to: the greenlet's stack pointer while it is suspended, its hub's while it runs.
     other: Cell<*mut u64>,
+    /// What sanitizers are told at each switch; nothing in an ordinary build.
+    fiber: Fiber,
     stack: Stack,
 }
 
 const ENDED: u64 = 0;
 const YIELD: u64 = 1;
 const PARK: u64 = 2;
+const AWAIT: u64 = 3;
 const USER: u64 = 1 << 2;
 const MASKED: u64 = 1 << 3;
 
@@ -41,6 +45,7 @@ impl After {
     pub(super) fn into_message(self) -> u64 {
         match self {
             After::Yield => YIELD,
+            After::Await => AWAIT,
             After::Park { epoch, user, masked } => {
                 PARK | if user { USER } else { 0 } | if masked { MASKED } else { 0 } | u64::from(epoch) << 32
             }
@@ -53,6 +58,7 @@ impl After {
         match message {
             ENDED => None,
             YIELD => Some(After::Yield),
+            AWAIT => Some(After::Await),
             _ => Some(After::Park {
                 epoch: (message >> 32) as u32,
                 user: message & USER != 0,
@@ -74,7 +80,10 @@ impl Context {
             // SAFETY: as above.
             unsafe { other.add(at).write(word) };
         }
-        Self { other: Cell::new(other), stack }
+        let (lowest, size) = stack.usable();
+        // SAFETY: the stack goes with the context.
+        let fiber = unsafe { Fiber::new(lowest, size) };
+        Self { other: Cell::new(other), fiber, stack }
     }
 
     /// Runs the greenlet until it suspends (`Some`) or ends (`None`).
@@ -85,7 +94,12 @@ impl Context {
     #[inline(always)]
     pub(crate) unsafe fn resume(&self) -> Option<After> {
         // SAFETY: a suspended greenlet's stack pointer, and nobody else resumes it.
-        let (other, message) = unsafe { switch(self.other.get(), 0) };
+        let (other, message) = unsafe {
+            self.fiber.entering();
+            let answer = switch(self.other.get(), 0);
+            self.fiber.left();
+            answer
+        };
         self.other.set(other);
         After::from_message(message)
     }
@@ -98,7 +112,12 @@ impl Context {
     #[inline(always)]
     pub(crate) unsafe fn suspend(&self, after: After) {
         // SAFETY: the greenlet runs, so this is its hub's stack pointer.
-        let (other, _) = unsafe { switch(self.other.get(), after.into_message()) };
+        let (other, _) = unsafe {
+            self.fiber.leaving();
+            let answer = switch(self.other.get(), after.into_message());
+            self.fiber.entered();
+            answer
+        };
         self.other.set(other);
     }
 
@@ -170,10 +189,15 @@ unsafe extern "sysv64" fn entry() {
 unsafe extern "sysv64" fn begin(header: NonNull<Header>, hub: *mut u64) -> ! {
     // SAFETY: the header is alive while its greenlet runs, and its context stays where it is.
     let context = unsafe { (*header.as_ref().fiber.context.get()).as_ref().unwrap_unchecked() };
+    // SAFETY: the first instructions on this stack.
+    unsafe { context.fiber.entered() };
     context.other.set(hub);
     // SAFETY: called once, on this stack, by whoever owned the greenlet's right to run.
     unsafe { main(header) };
     // SAFETY: the greenlet runs, so this is its hub's stack pointer. Nobody resumes what has ended.
-    unsafe { switch(context.other.get(), ENDED) };
+    unsafe {
+        context.fiber.leaving();
+        switch(context.other.get(), ENDED);
+    }
     unreachable!("a greenlet that has ended was resumed")
 }

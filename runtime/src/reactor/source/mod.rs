@@ -34,7 +34,7 @@ mod waiters;
 
 use crate::facade::Mutex;
 use crate::facade::atomic::{AtomicU32, Ordering};
-use crate::wait::{Ended, Interrupts, Reason, Waiter, park};
+use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, park};
 use std::time::Instant;
 use waiters::Waiters;
 
@@ -174,7 +174,7 @@ impl Source {
         direction: Direction,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        what: &'static str,
+        what: CallName,
     ) -> Awaited {
         let waiter = Waiter::current();
         let listed = {

@@ -37,7 +37,7 @@ impl Pipe {
     }
 
     fn read(&self, patience: Patience) -> io::Result<usize> {
-        self.registration.io(self.file.as_fd(), Direction::Read, patience, "read", || self.try_read())
+        self.registration.io(self.file.as_fd(), Direction::Read, patience, &"read", || self.try_read())
     }
 
     fn write(&self) {

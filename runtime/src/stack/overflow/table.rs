@@ -8,9 +8,9 @@
 //! A region that finds the table full works all the same, except that an overflow in it is an unexplained
 //! SIGSEGV. Regions double in size up to 64 Ki slots, so that 1024 lines name some sixty million stacks.
 
+use crate::runtime::fork::ProcessLock;
 use crate::stack::StackSize;
 use crate::stack::layout::SlotLayout;
-use parking_lot::Mutex;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -25,7 +25,7 @@ static TABLE: [Line; LINES] = [const { Line::new() }; LINES];
 static USED: AtomicUsize = AtomicUsize::new(0);
 
 /// Held to write the table; the handler does without.
-static WRITER: Mutex<()> = Mutex::new(());
+pub(crate) static WRITER: ProcessLock<()> = ProcessLock::new(());
 
 struct Line {
     version: AtomicUsize,

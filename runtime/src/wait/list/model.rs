@@ -10,13 +10,13 @@ struct Permits {
     list: List<bool>,
 }
 
-fn acquire(lock: &Mutex<Permits>, deadline: Option<Instant>) -> bool {
+fn acquire(lock: &ShortMutex<Permits>, deadline: Option<Instant>) -> bool {
     let mut state = lock.lock();
     if state.free > 0 {
         state.free -= 1;
         return true;
     }
-    let wait = Wait { deadline, interrupts: Interrupts::Kept, reason: Reason::new("model", lock) };
+    let wait = Wait { deadline, interrupts: Interrupts::Kept, reason: Reason::new(&"model", lock) };
     match wait.in_line(lock, state, |s| &mut s.list, Side::Back, false) {
         Waited::Woken(handed) => {
             assert!(handed);
@@ -29,7 +29,7 @@ fn acquire(lock: &Mutex<Permits>, deadline: Option<Instant>) -> bool {
     }
 }
 
-fn release(lock: &Mutex<Permits>) {
+fn release(lock: &ShortMutex<Permits>) {
     let mut state = lock.lock();
     let woken = state.list.wake_next(&mut true);
     if woken.is_none() {
@@ -41,8 +41,8 @@ fn release(lock: &Mutex<Permits>) {
     }
 }
 
-fn permits(free: usize) -> Arc<Mutex<Permits>> {
-    Arc::new(Mutex::new(Permits { free, list: List::new() }))
+fn permits(free: usize) -> Arc<ShortMutex<Permits>> {
+    Arc::new(ShortMutex::new(Permits { free, list: List::new() }))
 }
 
 /// Whoever gives up leaves the permit to be found; whoever is handed it keeps it.
@@ -93,7 +93,7 @@ fn model_list_first_come_first_woken() {
         list: List<usize>,
     }
     crate::model::explore_within(2, || {
-        let lock = Arc::new(Mutex::new(Line { tickets: 0, list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(Line { tickets: 0, list: List::new() }));
         let spawn = || {
             let lock = Arc::clone(&lock);
             thread::spawn(move || {
@@ -103,7 +103,7 @@ fn model_list_first_come_first_woken() {
                 let wait = Wait {
                     deadline: None,
                     interrupts: Interrupts::Kept,
-                    reason: Reason::new("model", &*lock),
+                    reason: Reason::new(&"model", &*lock),
                 };
                 match wait.in_line(&lock, state, |s| &mut s.list, Side::Back, 0) {
                     Waited::Woken(turn) => assert_eq!(turn, ticket),

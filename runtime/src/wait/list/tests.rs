@@ -8,10 +8,10 @@ struct State {
 }
 
 fn reason() -> Reason {
-    Reason::new("test", &())
+    Reason::new(&"test", &())
 }
 
-fn wait_for(lock: &Mutex<State>, deadline: Option<Instant>) -> (Ended, Option<u32>) {
+fn wait_for(lock: &ShortMutex<State>, deadline: Option<Instant>) -> (Ended, Option<u32>) {
     let wait = Wait { deadline, interrupts: Interrupts::Kept, reason: reason() };
     match wait.in_line(lock, lock.lock(), |s| &mut s.list, Side::Back, None) {
         Waited::Woken(entry) => (Ended::Woken, entry),
@@ -20,7 +20,7 @@ fn wait_for(lock: &Mutex<State>, deadline: Option<Instant>) -> (Ended, Option<u3
     }
 }
 
-fn await_length(lock: &Mutex<State>, wanted: usize) {
+fn await_length(lock: &ShortMutex<State>, wanted: usize) {
     loop {
         let state = lock.lock();
         let (mut node, mut length) = (state.list.head, 0);
@@ -40,7 +40,7 @@ fn await_length(lock: &Mutex<State>, wanted: usize) {
 #[test]
 fn waiters_are_woken_in_the_order_they_came() {
     everywhere(|| {
-        let lock = Arc::new(Mutex::new(State { list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(State { list: List::new() }));
         let mut threads = Vec::new();
         for i in 0..5 {
             let lock2 = Arc::clone(&lock);
@@ -62,7 +62,7 @@ fn waiters_are_woken_in_the_order_they_came() {
 #[test]
 fn a_timed_out_waiter_leaves_the_line_and_takes_nothing() {
     everywhere(|| {
-        let lock = Arc::new(Mutex::new(State { list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(State { list: List::new() }));
         let started = Instant::now();
         let (ended, entry) = wait_for(&lock, deadline_after(Duration::from_millis(20)));
         assert_eq!((ended, entry), (Ended::TimedOut, None));
@@ -74,7 +74,7 @@ fn a_timed_out_waiter_leaves_the_line_and_takes_nothing() {
 #[test]
 fn the_middle_of_the_line_may_leave() {
     everywhere(|| {
-        let lock = Arc::new(Mutex::new(State { list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(State { list: List::new() }));
         let spawn = |deadline| {
             let lock = Arc::clone(&lock);
             thread::spawn(move || wait_for(&lock, deadline))
@@ -101,7 +101,7 @@ fn the_middle_of_the_line_may_leave() {
 fn a_hand_over_is_never_lost_to_a_timeout() {
     everywhere(|| {
         let until = Instant::now() + BRIEF;
-        let lock = Arc::new(Mutex::new(State { list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(State { list: List::new() }));
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let waiters: Vec<_> = (0..3)
             .map(|_| {
@@ -140,7 +140,7 @@ fn a_hand_over_is_never_lost_to_a_timeout() {
 #[test]
 fn a_false_alarm_is_no_wake() {
     crate::testing::on_one_hub(|| {
-        let lock = Arc::new(Mutex::new(State { list: List::new() }));
+        let lock = Arc::new(ShortMutex::new(State { list: List::new() }));
         let alarm = || {
             let greenlet = crate::greenlet::current::greenlet().expect("in a greenlet");
             assert_eq!(greenlet.state.timer(), crate::greenlet::state::Wake::Noted);

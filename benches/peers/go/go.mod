@@ -1,0 +1,3 @@
+module greenhub/peer
+
+go 1.22
