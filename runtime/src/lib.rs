@@ -72,6 +72,8 @@ mod sanitize;
 #[cfg(greenhub_loom)]
 #[path = "sanitize/disabled.rs"]
 mod sanitize;
+#[cfg(greenhub_schedule)]
+mod schedule;
 #[cfg(not(greenhub_loom))]
 mod stack;
 pub mod sync;

@@ -299,3 +299,45 @@ fn errors_say_who_it_was() {
         assert!(error.try_into_panic().unwrap_err().is_killed());
     });
 }
+
+/// A greenlet whose end runs through a grandchild, which it claims and runs in the middle of its own turn.
+fn parent_of_one() -> JoinHandle<()> {
+    greenhub::spawn(|| greenhub::spawn(|| ()).join().unwrap())
+}
+
+#[test]
+fn a_pinned_greenlet_that_joins_stays_on_its_hub() {
+    inside(|| {
+        let pinned = greenhub::spawn(|| {
+            // From now on it may not leave.
+            greenhub::spawn_local(|| ()).join().unwrap();
+            let here = common::os_thread();
+            for _ in 0..2_000 {
+                parent_of_one().join().unwrap();
+                assert_eq!(common::os_thread(), here);
+            }
+        });
+        pinned.join().unwrap();
+    });
+}
+
+#[test]
+fn a_greenlet_that_joins_while_it_unwinds_stays_on_its_hub() {
+    struct JoinInDrop(Option<JoinHandle<()>>);
+    impl Drop for JoinInDrop {
+        fn drop(&mut self) {
+            let here = common::os_thread();
+            self.0.take().expect("it is dropped once").join().unwrap();
+            assert_eq!(common::os_thread(), here);
+        }
+    }
+    inside(|| {
+        for _ in 0..2_000 {
+            let unwinding = greenhub::spawn(|| {
+                let _joined = JoinInDrop(Some(parent_of_one()));
+                greenhub::resume_unwind(Box::new("over"));
+            });
+            assert!(unwinding.join().unwrap_err().is_panic());
+        }
+    });
+}

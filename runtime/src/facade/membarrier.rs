@@ -28,7 +28,15 @@ pub(crate) fn heavy() {
         // Asked for again, in case this process is a copy that the kernel has not been asked for.
         let again = command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
             && command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-        assert!(again, "membarrier(2) was granted and is now refused: {}", std::io::Error::last_os_error());
+        if !again {
+            // The other side has relied on it, and cannot be called back. Unwinding would leave others waiting for us.
+            eprintln!(
+                "greenhub: membarrier(2) was granted and is now refused ({}): if a filter of system calls was installed, \
+                 let it pass, or install the filter before the first runtime starts. The program ends here",
+                std::io::Error::last_os_error()
+            );
+            std::process::abort();
+        }
     }
 }
 

@@ -42,6 +42,11 @@ pub(crate) fn instant_now() -> Instant {
     crate::model::seat::now().unwrap_or_else(Instant::now)
 }
 
+/// Where the runtime's clock starts.
+pub(crate) fn clock_zero() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// Nothing outside of a model is waited for.
 pub(crate) fn about_to_wait_outside(_what: &'static str) {}
 

@@ -1,7 +1,15 @@
 //! The façade of an ordinary build: std, parking_lot, and things that cost nothing.
+//!
+//! With `--cfg greenhub_schedule` the forms of a [schedule](crate::schedule) stand in for what threads meet over and wait
+//! for: atomics, locks, threads, the clock, the event queue and the deque.
 
 /// Atomics and the explicit fence.
 pub(crate) mod atomic {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(not(greenhub_schedule))]
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
@@ -9,6 +17,9 @@ pub(crate) mod atomic {
 
 /// Atomics that a `const` may hold.
 pub(crate) mod const_atomic {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(not(greenhub_schedule))]
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 }
 
@@ -23,39 +34,64 @@ pub(crate) mod memory {
     pub(crate) use std::alloc::{alloc, dealloc};
 }
 
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::lock::{Condvar, Mutex, Mutex as TryMutex, MutexGuard};
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::thread::{self, yield_now as spin_loop};
+#[cfg(not(greenhub_schedule))]
 pub(crate) use parking_lot::{Condvar, Mutex, Mutex as TryMutex, MutexGuard};
+#[cfg(not(greenhub_schedule))]
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::Arc;
+#[cfg(not(greenhub_schedule))]
 pub(crate) use std::thread;
+
+/// The event queue.
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::mio;
+/// The event queue.
+#[cfg(not(greenhub_schedule))]
+pub(crate) mod mio {
+    pub(crate) use ::mio::*;
+}
+
 pub(crate) use std::thread_local;
 
 use std::time::Instant;
 
 /// The lock of wait lists and channels; see [`short_lock`](super::short_lock).
+#[cfg(not(greenhub_schedule))]
 pub(crate) type ShortMutex<T> = lock_api::Mutex<super::short_lock::ShortLock, T>;
+#[cfg(not(greenhub_schedule))]
 pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, super::short_lock::ShortLock, T>;
+
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::lock::{Mutex as ShortMutex, MutexGuard as ShortMutexGuard};
 
 /// The queue that thieves take from.
 pub(crate) mod deque {
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::deque::{Steal, Stealer, Worker};
+    #[cfg(not(greenhub_schedule))]
     pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
 }
 
 /// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
 /// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in
-/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, and under loom, both *are* that fence.
+/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, under loom and in a schedule, both *are* that fence.
 pub(crate) mod lopsided_fence {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
     pub(crate) use super::membarrier::{heavy, light};
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) fn light() {
         super::atomic::fence(super::atomic::Ordering::SeqCst);
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) use light as heavy;
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(greenhub_schedule)))]
 #[path = "membarrier.rs"]
 mod membarrier;
 
@@ -67,6 +103,17 @@ pub(crate) fn instant_now() -> Instant {
     {
         return now;
     }
+    #[cfg(greenhub_schedule)]
+    return crate::schedule::time::now();
+    #[cfg(not(greenhub_schedule))]
+    Instant::now()
+}
+
+/// Where the runtime's clock starts.
+pub(crate) fn clock_zero() -> Instant {
+    #[cfg(greenhub_schedule)]
+    return crate::schedule::time::origin();
+    #[cfg(not(greenhub_schedule))]
     Instant::now()
 }
 

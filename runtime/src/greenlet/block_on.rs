@@ -1,11 +1,11 @@
 //! Futures on greenlets: `block_on` parks the caller between polls.
 
 use crate::facade::Mutex;
+use crate::facade::const_atomic::{AtomicUsize, Ordering};
 use crate::wait::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// How many `block_on` calls wait just now: whoever holds one of their wakers may still wake them, so they are no

@@ -194,7 +194,7 @@ pub fn yield_now() {
                 super::kill::deliver_interrupts();
             }
         }
-        None => std::thread::yield_now(),
+        None => crate::facade::thread::yield_now(),
     }
 }
 

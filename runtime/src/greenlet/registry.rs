@@ -9,12 +9,14 @@
 
 use super::header::{Header, Ref};
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::facade::{Mutex, UnsafeCell, lopsided_fence, spin_loop};
+use crate::facade::{Mutex, UnsafeCell, lopsided_fence, spin_loop, thread};
 use std::ptr::{self, NonNull};
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
+/// How often to look again before giving up the rest of the time slice.
+const LOOKS: usize = 64;
 const CHUNK: usize = crate::facade::in_models(2, 256);
 
 /// A greenlet's place in the registry.
@@ -143,8 +145,11 @@ pub(crate) unsafe fn remove(header: &Header, own: &Shard) {
     // Pairs with the heavy fence in `read`.
     lopsided_fence::light();
     // Acquire: pairs with the Release of a reader that has finished.
+    let mut looks = 0;
     while shard.reading.load(Ordering::Acquire) {
-        spin_loop();
+        // The reader may have lost its core in the middle of a chunk.
+        looks += 1;
+        if looks < LOOKS { spin_loop() } else { thread::yield_now() }
     }
     if ptr::eq(shard, own) {
         // SAFETY: the caller is the owner of `own`.

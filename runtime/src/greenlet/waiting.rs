@@ -11,10 +11,9 @@
 use super::header::{Header, Ref};
 use super::state::{Commit, Phase};
 use super::wake::Runnable;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::facade::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// What one greenlet waits for. Written by the greenlet alone.
-#[derive(Default)]
 pub(crate) struct WaitReport {
     what: AtomicPtr<&'static str>,
     object: AtomicUsize,
@@ -43,6 +42,17 @@ pub(crate) struct Waiting {
 
 /// What the report of a greenlet says that waits for its first stack. A static: told by its address.
 static FOR_STACK: &str = "a stack";
+
+impl Default for WaitReport {
+    fn default() -> Self {
+        Self {
+            what: AtomicPtr::new(std::ptr::null_mut()),
+            object: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
+            holder: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+}
 
 impl WaitReport {
     /// The greenlet, claimed but not begun, waits for a stack, or no longer. Called by its hub.

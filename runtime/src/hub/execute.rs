@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::queue::Entry;
+use crate::facade::atomic::Ordering;
 use crate::greenlet::header::{Header, Life, let_go};
 use crate::greenlet::join::{hand_back, wake_joiners};
 use crate::greenlet::registry;
@@ -11,7 +12,6 @@ use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache, StackSize};
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 impl Hub {
     /// Runs what an entry stands for, until it suspends or ends.

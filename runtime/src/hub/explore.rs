@@ -90,11 +90,13 @@ impl Hub {
         while let Some(entry) = self.next.take().or_else(|| self.queue.pop()) {
             // SAFETY: an entry keeps its greenlet alive, stale or not.
             let header = unsafe { entry.header().as_ref() };
-            // Its joiner handed over, so that it would run next. Here it may not, so the joiner waits like everybody else.
-            self.park_joiners(header);
             if is_stale(entry, header) {
                 self.drop_stale(entry);
-            } else if let Some(stale) = state.add_ready(header, entry) {
+                continue;
+            }
+            // Its joiner handed over, so that it would run next. Here it may not, so the joiner waits like everybody else.
+            self.park_joiners(header);
+            if let Some(stale) = state.add_ready(header, entry) {
                 self.drop_stale(stale);
             }
         }

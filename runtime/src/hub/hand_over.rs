@@ -4,7 +4,7 @@
 //! child, which remembers it (`hand_back`, `awaited`), holds its right to run (invariant 1). Two things can happen:
 //!
 //! * The child ends. The joiner runs on, and nobody has touched its state word. This is most of what fork-join does.
-//! * The child suspends. Now the joiner waits like everybody else: it is parked *before* the child may go on, and so is
+//! * The child suspends, or goes through a queue on its way to run on. Now the joiner waits like everybody else: it is parked *before* the child may go on, and so is
 //!   its own joiner, if it has one, and so on. In the default mode both stay on this hub, so the child keeps its joiner
 //!   in a plain cell; in migrate mode either may be elsewhere by the time the child ends, and it goes to the join list.
 //!
@@ -30,6 +30,8 @@ impl Hub {
         self.note_claimed(child);
         // It is in no queue any more, so it goes nowhere else; what was to run next waits.
         if let Some(waiting) = self.next.replace(Some(Entry::resume(NonNull::from(child)))) {
+            // SAFETY: the entry is the right to run, so the greenlet is alive and its cells are ours.
+            self.park_joiners(unsafe { waiting.header().as_ref() });
             self.push_ready(waiting);
         }
     }
@@ -82,6 +84,7 @@ impl Hub {
         // SAFETY: its life is ours to end.
         let header = unsafe { greenlet.as_ref() };
         let (_, joiner) = awaiting(header).expect("it is awaited");
+        end_awaiting(header, true);
         self.take_stack(header);
         self.strike_off(header);
         let scope = header.scope();
@@ -112,10 +115,10 @@ fn awaiting(child: &Header) -> Option<(Waiter, NonNull<Header>)> {
     Some((joiner, joiner.as_greenlet()?))
 }
 
-/// From now on `child` has a joiner like any other.
-fn end_awaiting(child: &Header, listed: bool) {
+/// From now on `child` has a joiner like any other; in its cell, unless that one is `elsewhere` known.
+fn end_awaiting(child: &Header, elsewhere: bool) {
     child.fiber.awaited.set(false);
-    if listed {
+    if elsewhere {
         child.fiber.hand_back.set(None);
     }
 }

@@ -6,13 +6,13 @@
 
 use super::idle::Bed;
 use super::inbox::{Batch, Inbox};
+use crate::facade::Mutex;
+use crate::facade::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::greenlet::header::Header;
 use crate::reactor::Reactor;
 use crate::runtime::fork::ProcessLock;
-use parking_lot::Mutex;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// One hub's address.
 #[repr(align(128))]
@@ -46,6 +46,8 @@ impl Mailbox {
         // Relaxed: the greenlets and threads that will read them are made after this.
         mailbox.runtime.store(runtime, Ordering::Relaxed);
         mailbox.hub.store(hub, Ordering::Relaxed);
+        // A reminder that came too late for the last owner.
+        mailbox.looked();
         *mailbox.reactor.lock() = Some(reactor);
         mailbox
     }

@@ -47,9 +47,9 @@ pub(crate) struct HubShared {
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
     /// The number of the greenlet that runs or ran last, for reports.
-    pub(crate) running: std::sync::atomic::AtomicU64,
+    pub(crate) running: crate::facade::atomic::AtomicU64,
     /// The number by which the system knows this hub's OS thread, or 0.
-    pub(crate) thread: std::sync::atomic::AtomicU32,
+    pub(crate) thread: crate::facade::atomic::AtomicU32,
 }
 
 /// What only the hub's own OS thread touches. Greenlets reach it through the thread-local pointer, never across a
@@ -227,6 +227,10 @@ impl Hub {
         if self.pace.may_hand_back() && self.next.get().is_none() && self.migration != Migration::Every {
             self.next.set(Some(entry));
         } else {
+            // Once it is in a queue it may run on another hub: who awaits it, and may have to stay here, waits like
+            // everybody else from now on.
+            // SAFETY: the entry is the right to run, so the greenlet is alive and its cells are ours.
+            self.park_joiners(unsafe { entry.header().as_ref() });
             self.push_ready(entry);
         }
     }

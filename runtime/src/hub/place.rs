@@ -8,8 +8,8 @@
 use super::Hub;
 use super::mailbox::Mailbox;
 use super::policy;
+use crate::facade::atomic::Ordering;
 use crate::runtime::{Migration, Shared};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Shared {
     /// The load that placement goes by.
@@ -24,14 +24,13 @@ impl Shared {
 
     /// Where a greenlet goes that is spawned from outside the runtime.
     pub(crate) fn place_from_outside(&self) -> usize {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let hubs = self.hubs().len() as u64;
         if hubs == 1 {
             return 0;
         }
         // Round robin for the first choice, so that a burst spreads evenly before any load is published; another for
         // the second. Relaxed: any number will do.
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let turn = self.outside_turn.fetch_add(1, Ordering::Relaxed);
         let mixed = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         self.lighter((turn % hubs) as usize, (mixed % hubs) as usize)
     }

@@ -5,7 +5,8 @@
 //! measured on.
 
 /// From this many unstarted greenlets on a hub prefers the newest, so that trees of greenlets keep few live stacks.
-pub(crate) const DEQUE_LIMIT: usize = 1024;
+/// (Few in a schedule, so that it comes to that.)
+pub(crate) const DEQUE_LIMIT: usize = if cfg!(greenhub_schedule) { 8 } else { 1024 };
 
 /// Among started greenlets, every so manyth turn goes to an unstarted one while a hub has too many of those.
 pub(crate) const UNSTARTED_EVERY: u32 = 4;
@@ -16,8 +17,9 @@ pub(crate) const STEAL_RETRIES: usize = 3;
 /// Most entries taken at one visit.
 pub(crate) const STEAL_LIMIT: usize = 32;
 
-/// From this many stale entries on a sweep is considered.
-pub(crate) const SWEEP_FROM: usize = crate::facade::in_models(4, 256);
+/// From this many stale entries on a sweep is considered. (As above, and fewer in a model.)
+pub(crate) const SWEEP_FROM: usize =
+    if cfg!(greenhub_schedule) { 8 } else { crate::facade::in_models(4, 256) };
 
 /// A queue of this length is shared at once; a shorter one its owner will have emptied before a halted hub is up.
 pub(crate) const LONG_QUEUE: usize = 8;

@@ -5,13 +5,13 @@
 //! occurrence, and each is reported once.
 
 use super::cause::{self, Cause, CoreTime};
+use crate::facade::atomic::Ordering;
 use crate::greenlet::handle::{Describe, Greenlet};
 use crate::greenlet::state::Phase;
 use crate::hub::HubShared;
 use crate::runtime::Shared;
 use std::fmt;
 use std::panic::Location;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A greenlet keeps its hub from everything else: it blocks the OS thread, or computes without a pause.

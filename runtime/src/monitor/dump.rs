@@ -1,12 +1,12 @@
 //! Every greenlet of a runtime, as text. Read while they run, so each line is of a slightly different moment.
 
+use crate::facade::atomic::Ordering;
 use crate::greenlet::current;
 use crate::greenlet::header::{Header, Ref};
 use crate::greenlet::state::Phase;
 use crate::runtime::{Shared, started_default_runtime};
 use crate::timer::clock::{self, NEVER};
 use std::fmt::{self, Write as _};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Lists every greenlet of the current runtime (on a plain OS thread: of the default one) that has not ended: its

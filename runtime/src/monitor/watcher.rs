@@ -6,18 +6,19 @@ use super::rest::Rest;
 use super::settings::{Callback, Deadlock, Resolved, Settings};
 use super::signal::Signals;
 use super::{dump, print};
+use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::instant_now;
+use crate::facade::mio::unix::SourceFd;
+use crate::facade::mio::{Events, Interest, Poll, Token, Waker};
+use crate::facade::thread::{self, JoinHandle};
 use crate::runtime::Shared;
 use crate::timer::clock;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The shortest and the longest time between two looks while a hub is up.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
@@ -91,8 +92,7 @@ impl Monitor {
             reported_runs: Vec::new(),
             alert_until: 0,
         };
-        let thread =
-            std::thread::Builder::new().name("greenhub-monitor".into()).spawn(move || watcher.watch())?;
+        let thread = thread::Builder::new().name("greenhub-monitor".into()).spawn(move || watcher.watch())?;
         *self.thread.lock() = Some(thread);
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Monitor {
     /// Waits for the thread, which was bidden to end, as long as `patient` says so. Gives whether it has ended.
     pub(crate) fn join(&self, patient: impl Fn() -> bool) -> bool {
         let Some(thread) = self.thread.lock().take() else { return true };
-        if thread.thread().id() == std::thread::current().id() {
+        if thread.thread().id() == thread::current().id() {
             // A callback of the user's ends the runtime.
             return false;
         }
@@ -235,10 +235,10 @@ impl Watcher {
         let shared = self.shared.clone();
         let wanted = self.settings.deadlock != Deadlock::Ignore && deadlock::is_conceivable(&shared);
         let mut ask_after = wanted.then_some(IDLE_FOR);
-        let since = Instant::now();
+        let since = instant_now();
         let undisturbed = || shared.monitor.rest.undisturbed() && !shared.monitor.is_stopping();
-        while self.wait(ask_after.map(|after| after.saturating_sub(since.elapsed()))) && undisturbed() {
-            let Some(after) = ask_after.filter(|after| since.elapsed() >= *after) else { continue };
+        while self.wait(ask_after.map(|after| after.saturating_sub(instant_now() - since))) && undisturbed() {
+            let Some(after) = ask_after.filter(|after| instant_now() - since >= *after) else { continue };
             ask_after = match deadlock::find(&shared) {
                 Finding::None => None,
                 // What is in the way may go without waking a hub. So rarely that it costs nothing.
@@ -246,7 +246,7 @@ impl Watcher {
                 Finding::Deadlock => {
                     // Nobody got up while we looked, so what we saw was all there at once.
                     if undisturbed() {
-                        self.report_deadlock(since.elapsed());
+                        self.report_deadlock(instant_now() - since);
                     }
                     None
                 }

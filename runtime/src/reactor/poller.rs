@@ -4,11 +4,11 @@ use super::shared_poll::{EventQueue, SharedPoll};
 use super::slab::Slab;
 use super::source::{Readiness, Source};
 use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::mio::unix::SourceFd;
+use crate::facade::mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::facade::{Arc, Mutex};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::io;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(greenhub_schedule)))]
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -166,7 +166,7 @@ impl EventQueue for Polling {
 
 impl Polling {
     fn fetch(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
         if let Some(exact) = timeout
             && exact.subsec_nanos() % 1_000_000 != 0
         {
@@ -178,14 +178,14 @@ impl Polling {
 }
 
 /// Sleeps to the nanosecond, or until the event queue has something.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(greenhub_schedule)))]
 fn sleep_until_readable(queue: RawFd, timeout: Duration) -> io::Result<()> {
     let mut queue = libc::pollfd { fd: queue, events: libc::POLLIN, revents: 0 };
     super::thread_wait::ppoll(&mut queue, Some(timeout)).map(drop)
 }
 
 /// What an event says. An error makes both directions ready, for either call may be the one that fetches it.
-fn said(event: &mio::event::Event) -> Readiness {
+fn said(event: &crate::facade::mio::event::Event) -> Readiness {
     let mut said = Readiness::NONE;
     let error = event.is_error();
     if event.is_read_closed() || event.is_priority() || error {

@@ -11,9 +11,9 @@ use super::caller;
 use super::source::{Awaited, Direction, Readiness, Source};
 use super::{Reactor, thread_wait};
 use crate::facade::atomic::{AtomicU32, Ordering};
+use crate::facade::mio::Token;
 use crate::facade::{Arc, Mutex, about_to_wait_outside};
 use crate::wait::{CallName, Interrupts};
-use mio::Token;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::OnceLock;
@@ -126,7 +126,7 @@ impl Registration {
             }
             self.in_a_row.store(0, Ordering::Relaxed);
             let until = *deadline.get_or_insert_with(|| match patience {
-                Patience::For(limit) => Instant::now().checked_add(limit),
+                Patience::For(limit) => crate::facade::instant_now().checked_add(limit),
                 Patience::None | Patience::Unlimited => None,
             });
             let awaited = match caller::current_reactor() {

@@ -6,7 +6,7 @@
 
 use super::source::Source;
 use crate::facade::Arc;
-use mio::Token;
+use crate::facade::mio::Token;
 
 /// Half of the token each: four thousand million slots with 64-bit pointers, 65,536 with 32-bit ones.
 const INDEX_BITS: u32 = usize::BITS / 2;

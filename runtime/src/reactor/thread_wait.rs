@@ -2,6 +2,7 @@
 
 use super::caller;
 use super::source::{Awaited, Direction};
+use crate::facade::instant_now;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -17,19 +18,19 @@ pub(super) fn wait(
         Direction::Read => libc::POLLIN,
         Direction::Write => libc::POLLOUT,
     };
-    if deadline.is_none_or(|deadline| deadline > Instant::now()) {
+    if deadline.is_none_or(|deadline| deadline > instant_now()) {
         caller::check_may_block();
     }
     let until = caller::effective_deadline(deadline);
     loop {
-        let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining = until.map(|until| until.saturating_duration_since(instant_now()));
         let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
         match ppoll(&mut polled, remaining) {
             Ok(true) => return Ok(Awaited::Woken),
-            Ok(false) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+            Ok(false) if deadline.is_some_and(|deadline| instant_now() >= deadline) => {
                 return Ok(Awaited::TimedOut);
             }
-            Ok(false) if until.is_some_and(|until| Instant::now() >= until) => {
+            Ok(false) if until.is_some_and(|until| instant_now() >= until) => {
                 return Ok(Awaited::Interrupted);
             }
             Ok(false) => {}
@@ -41,7 +42,7 @@ pub(super) fn wait(
 
 /// Whether a call in `direction` would find something, without waiting.
 pub(crate) fn is_ready_now(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
-    Ok(wait(fd, direction, Some(Instant::now()))? == Awaited::Woken)
+    Ok(wait(fd, direction, Some(instant_now()))? == Awaited::Woken)
 }
 
 /// Whether nothing will come any more: the peer has finished, or this end was shut down for reading.

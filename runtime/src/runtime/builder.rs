@@ -4,6 +4,8 @@ use super::fork;
 use super::gate::Gate;
 use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
+use crate::facade::Mutex;
+use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
 use crate::greenlet::registry::Shard;
@@ -18,14 +20,12 @@ use crate::reactor::Reactor;
 use crate::stack::overflow::{self, AlternateStack, SignalWriter};
 use crate::stack::{StackCache, StackConfig, StackPool, StackSize};
 use crate::timer::Timers;
-use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The most hubs a runtime may have.
@@ -224,6 +224,12 @@ impl Builder {
         self
     }
 
+    /// Any mode, for schedules.
+    #[cfg(all(test, greenhub_schedule))]
+    pub(crate) fn set_migration(&mut self, migration: Migration) {
+        self.migration = migration;
+    }
+
     /// Starts the hubs.
     ///
     /// # Errors
@@ -299,6 +305,7 @@ impl Builder {
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),
             monitor,
             gate: Gate::new(),
+            outside_turn: AtomicU64::new(0),
         });
         // From here on dropping the runtime ends whatever has been started.
         let runtime = Runtime { shared, threads: Mutex::new(Vec::with_capacity(hubs)) };
@@ -312,7 +319,7 @@ impl Builder {
             let shared = runtime.shared.clone();
             let drive = drive.take();
             let core = cores.get(index % cores.len().max(1)).copied();
-            let thread = std::thread::Builder::new()
+            let thread = crate::facade::thread::Builder::new()
                 .name(format!("greenhub-hub-{index}"))
                 .spawn(move || run_hub(index, shared, queue, core, drive))
                 .map_err(|error| {

@@ -12,6 +12,8 @@ pub(crate) use default::{default_runtime, started as started_default_runtime, tr
 pub use metrics::{HubMetrics, Metrics};
 
 use crate::blocking::BlockingPool;
+use crate::facade::Mutex;
+use crate::facade::atomic::AtomicU64;
 use crate::greenlet::current;
 use crate::greenlet::header::{Extra, Header, Kind, Life, Ref, RunMark};
 use crate::greenlet::join::JoinHandle;
@@ -22,7 +24,6 @@ use crate::hub::idle::Watch;
 use crate::monitor::Monitor;
 use crate::stack::{StackPool, StackSize};
 use gate::Gate;
-use parking_lot::Mutex;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) blocking: BlockingPool,
     pub(crate) monitor: Monitor,
     pub(crate) gate: Gate,
+    /// Whose turn it is to be the first choice for a greenlet spawned from outside.
+    pub(crate) outside_turn: AtomicU64,
 }
 
 impl Shared {
@@ -156,7 +159,7 @@ impl Shared {
 /// ```
 pub struct Runtime {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    threads: Mutex<Vec<crate::facade::thread::JoinHandle<()>>>,
 }
 
 impl Runtime {
@@ -196,6 +199,12 @@ impl Runtime {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Another handle of the same runtime, for a thread of a schedule, which must forget it.
+    #[cfg(all(test, greenhub_schedule))]
+    pub(crate) fn for_schedule(shared: Arc<Shared>) -> std::mem::ManuallyDrop<Self> {
+        std::mem::ManuallyDrop::new(Self { shared, threads: Mutex::new(Vec::new()) })
     }
 
     /// What every hub has done so far.

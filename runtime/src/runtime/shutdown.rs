@@ -1,10 +1,10 @@
 //! The end of a runtime.
 
 use super::{DROP_PATIENCE, Runtime};
+use crate::facade::{Mutex, instant_now};
 use crate::greenlet::kill;
-use parking_lot::Mutex;
 use std::mem::ManuallyDrop;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often greenlets that still live are asked again to end (one may swallow its unwinding, or spawn others).
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -46,11 +46,11 @@ impl Runtime {
         if shared.is_ended() {
             return threads.is_empty();
         }
-        let deadline = Instant::now().checked_add(limit);
-        let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+        let deadline = instant_now().checked_add(limit);
+        let in_time = || deadline.is_none_or(|deadline| instant_now() < deadline);
         shared.gate.close();
         shared.monitor.stop();
-        let mut ask_at = Instant::now();
+        let mut ask_at = instant_now();
         let mut ended = threads.is_empty();
         while !threads.is_empty() {
             if shared.live() == 0 {
@@ -60,9 +60,9 @@ impl Runtime {
             if !in_time() {
                 break;
             }
-            if Instant::now() >= ask_at {
+            if instant_now() >= ask_at {
                 shared.greenlets().iter().for_each(|greenlet| kill::kill(greenlet));
-                ask_at = Instant::now() + ASK_EVERY;
+                ask_at = instant_now() + ASK_EVERY;
             }
             crate::sleep(Duration::from_micros(200));
         }
@@ -84,10 +84,10 @@ impl Runtime {
             }
         }
         // It was bidden to end long ago, and takes its time only in a callback of the user's.
-        let grace = Instant::now() + ASK_EVERY;
-        threads_ended &= shared.monitor.join(|| in_time() || Instant::now() < grace);
+        let grace = instant_now() + ASK_EVERY;
+        threads_ended &= shared.monitor.join(|| in_time() || instant_now() < grace);
         let blocking_ended =
-            shared.blocking.shutdown(deadline.unwrap_or_else(|| Instant::now() + DROP_PATIENCE));
+            shared.blocking.shutdown(deadline.unwrap_or_else(|| instant_now() + DROP_PATIENCE));
         for hub in shared.hubs() {
             hub.reactor.close();
             hub.mailbox.close(ended && threads_ended);
@@ -139,7 +139,7 @@ impl Runtime {
     fn drop_elsewhere(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
         let rest = ManuallyDrop::new(Runtime { shared: self.shared.clone(), threads: Mutex::new(threads) });
-        let started = std::thread::Builder::new()
+        let started = crate::facade::thread::Builder::new()
             .name("greenhub-shutdown".into())
             .spawn(move || drop(ManuallyDrop::into_inner(rest)));
         if let Err(error) = started {

@@ -1,6 +1,6 @@
 //! The runtime's clock: nanoseconds since the process first asked.
 
-use crate::facade::instant_now;
+use crate::facade::{clock_zero, instant_now};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 fn base() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
-    *BASE.get_or_init(Instant::now)
+    *BASE.get_or_init(clock_zero)
 }
 
 /// Sets the clock's zero, if that has not been done: under a lock that a fork waits for.
