@@ -37,12 +37,9 @@ skip=(
     # Who reports a fault: here it is always AddressSanitizer.
     --skip a_wild_pointer_into_a_guard_is_no_overflow --skip an_overflow_of_an_ordinary_thread_is_left_to_std
     --skip the_stack_overflow_of_a_plain_thread_is_std_s_to_report --skip a_wild_pointer_is_no_stack_overflow
-    # It lets nobody lock memory.
+    # It lets nobody lock memory, and needs address space of its own where the test leaves none.
     --skip locked_memory_gets_protected_guards
-    # Looks for a name as debug information of the test profile spells it.
-    --skip a_backtrace_ends_at_the_bottom_of_the_stack
-    # For a quick machine: what is slept for must not be over before the sleep begins.
-    --skip sleepers_wake_in_the_order_of_their_deadlines
+    --skip a_stack_of_a_size_the_system_refuses_is_an_error_beside_stacks_of_other_sizes
     # Hundreds of hubs, or tens of thousands of stacks, each of which has a second one here.
     --skip a_tree_over_channels_keeps_live_stacks_in_the_thousands --skip fork_join_recursion_keeps_live_stacks_in_the_tens
     --skip a_hundred_thousand_parked_greenlets_come_and_go --skip hundreds_of_hubs_start_work_idle_and_end

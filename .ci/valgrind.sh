@@ -38,8 +38,6 @@ must_report unset 'depends on uninitialised value' "${planted[@]}"
 core=(greenlet:: hub:: stack:: wait:: sync::mutex timer::)
 binaries=$(test_binaries cargo test "${build[@]}" -p greenhub --lib ${tests[@]+"${tests[@]}"})
 skip=(
-    # Looks for a name as debug information of the test profile spells it.
-    --skip a_backtrace_ends_at_the_bottom_of_the_stack
     # Leaks stacks on purpose.
     --skip a_parked_coroutine_touches_the_top_page_only
 )

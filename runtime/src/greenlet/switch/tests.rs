@@ -47,7 +47,8 @@ fn a_stack_is_aligned_as_the_calling_convention_asks() {
 fn a_backtrace_ends_at_the_bottom_of_the_stack() {
     everywhere(|| {
         let trace = crate::spawn(|| std::backtrace::Backtrace::force_capture().to_string()).join().unwrap();
-        assert!(trace.contains("finish::main"), "{trace}");
+        // Debug information of other profiles names the file, not the module.
+        assert!(trace.contains("finish::main") || trace.contains("finish.rs"), "{trace}");
     });
 }
 
