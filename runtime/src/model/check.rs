@@ -187,8 +187,11 @@ fn judge(info: &PanicHookInfo<'_>) -> bool {
     } else {
         format!("panicked at {place}: {message}")
     };
-    if FOUND.with_borrow(Option::is_none) {
-        FOUND.set(Some(compose(&headline)));
+    match FOUND.with_borrow(Clone::clone) {
+        None => FOUND.set(Some(compose(&headline))),
+        // The first was met outside of any step of ours, in a model that calls loom itself, and unwinds; destructors then
+        // panic in turn, which ends the process. What was found must be said before that.
+        Some(found) => eprintln!("a model panicked at {place}:\n{found}"),
     }
     false
 }
