@@ -1,6 +1,6 @@
 //! The façade of an ordinary build: std, parking_lot, and things that cost nothing.
 //!
-//! With `--cfg greenhub_schedule` the forms of a [schedule](crate::schedule) stand in for what threads meet over and wait
+//! With `--cfg greenhub_schedule` the forms of a schedule (`runtime/src/schedule`) stand in for what threads meet over and wait
 //! for: atomics, locks, threads, the clock, the event queue and the deque.
 
 /// Atomics and the explicit fence.
