@@ -18,26 +18,18 @@
 //!    before they look for the buffer, so the owner frees what it has replaced when it finds nobody counted in.
 
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
-use crate::facade::{Arc, Lifeline, UnsafeCell, in_models};
+use crate::facade::{Arc, UnsafeCell};
+use buffer::{Buffer, SMALLEST, entry, free, word};
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::mem::transmute_copy;
-use std::ptr;
 
+pub(crate) use buffer::Word;
+
+mod buffer;
 #[cfg(all(test, greenhub_loom))]
 mod model;
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests;
-
-/// The smallest buffer, a power of two.
-const SMALLEST: usize = in_models(2, 128);
-
-/// An entry.
-///
-/// # Safety
-///
-/// As large as a pointer, without padding, and no harm comes of a copy that is forgotten.
-pub(crate) unsafe trait Word: Copy {}
 
 /// What its owner takes from the deque.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,45 +99,6 @@ struct Ours {
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
-
-/// The entry at index `i` lies in slot `i` modulo their number, which is a power of two.
-struct Buffer {
-    slots: Box<[AtomicPtr<()>]>,
-    alive: Lifeline,
-}
-
-impl Buffer {
-    fn new(size: usize) -> *mut Self {
-        let slots = (0..size).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        Box::into_raw(Box::new(Self { slots, alive: Lifeline::new() }))
-    }
-
-    fn size(&self) -> usize {
-        self.slots.len()
-    }
-
-    #[inline]
-    fn slot(&self, index: usize) -> &AtomicPtr<()> {
-        self.alive.in_use();
-        &self.slots[index & (self.slots.len() - 1)]
-    }
-}
-
-#[inline]
-fn word<T: Word>(entry: T) -> *mut () {
-    const { assert!(size_of::<T>() == size_of::<*mut ()>()) };
-    // SAFETY: of equal size and without padding, as `Word` demands.
-    unsafe { transmute_copy(&entry) }
-}
-
-/// # Safety
-///
-/// `word` was made of a `T`.
-#[inline]
-unsafe fn entry<T: Word>(word: *mut ()) -> T {
-    // SAFETY: the caller's promise.
-    unsafe { transmute_copy(&word) }
-}
 
 impl<T: Word> Worker<T> {
     fn new(end: End) -> Self {
@@ -328,21 +281,6 @@ impl<T: Word> Worker<T> {
                 free(&mut *replaced);
             }
         });
-    }
-}
-
-/// # Safety
-///
-/// Nobody reads these buffers any more.
-unsafe fn free(replaced: &mut Vec<*mut Buffer>) {
-    for buffer in replaced.drain(..) {
-        // SAFETY: from `Buffer::new`, and the caller's promise.
-        let buffer = unsafe { Box::from_raw(buffer) };
-        buffer.alive.end();
-        if in_models(true, false) {
-            // The memory stays, so that who still reads it is found by its lifeline, and does no harm.
-            std::mem::forget(buffer);
-        }
     }
 }
 
