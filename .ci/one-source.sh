@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Models run the shipping source. Lists the files of `runtime/src` that are compiled both in an ordinary build and with
-# `--cfg greenhub_loom`, and fails if one of them looks at that cfg in its code: no primitive has a second
-# implementation. What may: the façade, which is the switch between the two worlds; the root, which picks hub, runtime and
-# stack; and lines that do no more than include a module in one build or the other (`mod`, `pub use`, `pub(crate) use`).
+# `--cfg greenhub_loom`, and fails if one of them looks at that cfg in its code, or if models compile a file that ordinary
+# builds do not: no primitive has a second implementation. What may: the façade, which is the switch between the two
+# worlds; the root, which picks hub, runtime and stack; what lies where the stand-ins lie; and lines that do no more than
+# include a module in one build or the other (`mod`, `pub use`, `pub(crate) use`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +23,7 @@ files_of() { # directory, cargo's words...
     "$@" --target-dir "$directory" >&2
     # Of the library, not of its tests.
     listing=$(ls -t "$directory"/debug/deps/greenhub-*.d | xargs grep -l '/libgreenhub-' | head -n 1)
-    tr ' ' '\n' <"$listing" | sed -n 's|^.*runtime/src/\(.*\.rs\):\{0,1\}$|\1|p' | sed 's|[^/]*/\.\./||g' | sort -u
+    tr ' ' '\n' <"$listing" | sed -n 's|^.*runtime/src/\(.*\.rs\):\{0,1\}$|\1|p' | sed ':again; s|[^/]*/\.\./||; t again' | sort -u
 }
 
 ordinary=$(mktemp)
@@ -57,6 +58,13 @@ done < <(comm -12 "$ordinary" "$modelled" | grep -Ev "$stand_ins")
 
 if [ "$shared" -lt 50 ] || ! comm -12 "$ordinary" "$modelled" | grep -qx 'sync/raw_mutex.rs'; then
     echo "one-source: only $shared files are compiled in both builds; the lists are wrong, or models run something else"
+    exit 1
+fi
+# A file that only models compile would be a second implementation.
+second=$(comm -13 "$ordinary" "$modelled" | grep -Ev "$stand_ins" || true)
+if [ -n "$second" ]; then
+    printf '%s\n' "$second"
+    echo "one-source: only models compile this, and it does not lie where what stands in for something lies"
     exit 1
 fi
 if [ "$status" -ne 0 ]; then

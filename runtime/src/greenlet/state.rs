@@ -27,6 +27,8 @@ use crate::facade::atomic::{AtomicU64, Ordering};
 #[cfg(all(test, greenhub_loom))]
 mod borrow_model;
 #[cfg(all(test, greenhub_loom))]
+mod end_model;
+#[cfg(all(test, greenhub_loom))]
 mod model;
 
 const PHASE: u64 = 0b111;

@@ -4,29 +4,29 @@
 //! * P2: at most one queue entry and one runner, whoever starts, wakes and kills.
 //! * P3: what was written before a wake is visible after the wait.
 //! * P4: a stale epoch never ends a later wait.
-//! * P5: of a wake, a timer and a kill exactly one pushes; of a killer, a timer and an inbox exactly one places; of
-//!   `finish` and `detach` exactly one drops the result; of `finish` and `join` no joiner is missed; of the owners exactly
-//!   one frees the header, after the others' last look at it.
+//! * P5: of a wake, a timer and a kill exactly one pushes; of a killer, a timer and an inbox exactly one places. What P5
+//!   says of the end is `end_model.rs`.
 //!
-//! All of `state.rs` runs as it ships. The hub and its ready queue are played by [`World`]: one entry, and a runner
-//! that must find the stack its own.
+//! `State::claim`, `defer`, `time_came`, `arrive`, `commit_park`, `withdraw`, `wake`, `unpark`, `take_unpark`, `timer` and
+//! `kill` of `greenlet/state.rs` run as they ship. The hub and its ready queue are played by [`World`]: one entry, and
+//! a runner that must find the stack its own.
 
-use super::{Cause, Commit, Kill, Owner, Phase, State, Wake};
+use super::{Cause, Commit, Kill, State, Wake};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex, UnsafeCell};
 use crate::model::{explore, explore_within};
 use loom::thread;
 
 /// One greenlet and the place where it is pushed.
-struct World {
-    state: State,
+pub(super) struct World {
+    pub(super) state: State,
     /// What wakers write before they wake, without an order of its own.
-    data: [UnsafeCell<usize>; 2],
+    pub(super) data: [UnsafeCell<usize>; 2],
     /// Stands for the saved stack: whoever owns the right to run writes it.
     stack: UnsafeCell<usize>,
-    entries: AtomicUsize,
-    pushed: Mutex<usize>,
-    changed: Condvar,
+    pub(super) entries: AtomicUsize,
+    pub(super) pushed: Mutex<usize>,
+    pub(super) changed: Condvar,
 }
 
 // SAFETY: loom watches the cells, which is what the models are for.
@@ -35,7 +35,7 @@ unsafe impl Sync for World {}
 unsafe impl Send for World {}
 
 impl World {
-    fn of(state: State) -> Arc<Self> {
+    pub(super) fn of(state: State) -> Arc<Self> {
         Arc::new(Self {
             state,
             data: [UnsafeCell::new(0), UnsafeCell::new(0)],
@@ -47,18 +47,18 @@ impl World {
     }
 
     /// A greenlet that runs, on the caller.
-    fn running() -> Arc<Self> {
+    pub(super) fn running() -> Arc<Self> {
         let world = Self::of(State::unstarted());
         assert!(world.state.claim());
         world
     }
 
-    fn write(&self, which: usize) {
+    pub(super) fn write(&self, which: usize) {
         // SAFETY: one writer each; the reader comes after the wake.
         self.data[which].with_mut(|data| unsafe { *data = 1 });
     }
 
-    fn read(&self, which: usize) -> usize {
+    pub(super) fn read(&self, which: usize) -> usize {
         // SAFETY: as above.
         self.data[which].with(|data| unsafe { *data })
     }
@@ -74,14 +74,14 @@ impl World {
         self.changed.notify_one();
     }
 
-    fn deliver(&self, wake: Wake) -> bool {
+    pub(super) fn deliver(&self, wake: Wake) -> bool {
         if wake == Wake::Enqueue {
             self.push();
         }
         wake == Wake::Enqueue
     }
 
-    fn kill(&self) -> bool {
+    pub(super) fn kill(&self) -> bool {
         match self.state.kill() {
             Kill::Enqueue | Kill::Place => {
                 self.push();
@@ -121,7 +121,10 @@ impl World {
     }
 }
 
-fn on_thread<T: 'static>(world: &Arc<World>, f: impl FnOnce(&World) -> T + 'static) -> thread::JoinHandle<T> {
+pub(super) fn on_thread<T: 'static>(
+    world: &Arc<World>,
+    f: impl FnOnce(&World) -> T + 'static,
+) -> thread::JoinHandle<T> {
     let world = Arc::clone(world);
     thread::spawn(move || f(&world))
 }
@@ -374,159 +377,5 @@ fn model_of_a_start_time_and_a_kill_one_places_it() {
         assert_ne!(timer.join().unwrap(), killer.join().unwrap(), "placed twice, or never");
         assert_ne!(joiner.join().unwrap(), mine, "started twice, or never");
         assert!(world.state.load().kill_requested());
-    });
-}
-
-/// P5: the result is dropped once: by the greenlet if the handle went first, by the handle otherwise.
-#[test]
-fn model_of_finish_and_detach_one_drops_the_result() {
-    explore(|| {
-        let world = World::running();
-        let handle = on_thread(&world, |world| {
-            let mine = world.state.detach();
-            if mine {
-                // SAFETY: the word says that the result is the handle's.
-                world.data[0].with_mut(|result| unsafe { *result -= 1 });
-            }
-            mine
-        });
-        // SAFETY: it runs, so the result is its own.
-        world.data[0].with_mut(|result| unsafe { *result = 1 });
-        let own = world.state.finish(false).is_err();
-        if own {
-            // SAFETY: detached, so the result is its own.
-            world.data[0].with_mut(|result| unsafe { *result -= 1 });
-            assert_eq!(world.state.finish(true), Ok(false));
-        }
-        assert_ne!(handle.join().unwrap(), own, "dropped twice, or never");
-        assert_eq!(world.read(0), 0);
-        assert!(world.state.load().is_done());
-    });
-}
-
-/// P5: a joiner that was told to wait is woken, and one that was not sees the result.
-#[test]
-fn model_finish_misses_no_joiner() {
-    explore(|| {
-        let world = World::running();
-        // The join list: `pushed` counts who stands in it.
-        let joiners: Vec<_> = (0..2)
-            .map(|_| {
-                on_thread(&world, |world| {
-                    let mut list = world.pushed.lock();
-                    if world.state.join() {
-                        *list += 1;
-                        while *list != usize::MAX {
-                            world.changed.wait(&mut list);
-                        }
-                    }
-                    drop(list);
-                    assert!(world.state.load().is_done());
-                    assert_eq!(world.read(0), 1);
-                })
-            })
-            .collect();
-        world.write(0);
-        if world.state.finish(false).expect("nobody detached it") {
-            let mut list = world.pushed.lock();
-            assert_ne!(*list, 0, "told of a joiner that is not in the list");
-            *list = usize::MAX;
-            world.changed.notify_all();
-        }
-        joiners.into_iter().for_each(|joiner| joiner.join().unwrap());
-    });
-}
-
-/// A kill, an unpark, a wake and a timer that come after the end do nothing.
-#[test]
-fn model_nothing_reaches_a_greenlet_that_has_ended() {
-    explore(|| {
-        let world = World::running();
-        let epoch = world.state.load().epoch();
-        let others = [
-            on_thread(&world, |world| world.kill()),
-            on_thread(&world, |world| world.deliver(world.state.unpark())),
-            on_thread(&world, move |world| world.deliver(world.state.timer())),
-        ];
-        assert_eq!(world.state.finish(false), Ok(false));
-        assert_eq!(world.state.wake(epoch), Wake::Stale);
-        assert_eq!(world.state.load().phase(), Phase::Done);
-        assert!(others.into_iter().all(|other| !other.join().unwrap()));
-        assert_eq!(world.state.load().phase(), Phase::Done);
-    });
-}
-
-impl World {
-    /// The owner's last look at the header; the last owner frees it, which loom sees as a write.
-    fn let_go(&self, owner: Owner) -> usize {
-        let _alive = self.read(0);
-        let last = self.state.let_go(owner);
-        if last {
-            self.write(0);
-        }
-        usize::from(last)
-    }
-}
-
-/// P5: a joiner claims the greenlet out of its queue, runs it to its end and lets its handle go; or drops its handle
-/// instead; meanwhile the queue's entry comes up at a thief, which starts the greenlet or lets go of a stale entry.
-#[test]
-fn model_the_last_owner_frees() {
-    for joins in [true, false] {
-        explore(move || {
-            let world = World::of(State::unstarted());
-            let thief = on_thread(&world, |world| {
-                if !world.state.claim() {
-                    return world.let_go(Owner::StaleEntry);
-                }
-                let _runs = world.read(0);
-                if world.state.finish(false).is_err() {
-                    assert_eq!(world.state.finish(true), Ok(false));
-                }
-                world.let_go(Owner::Life)
-            });
-            let mut freed = 0;
-            if joins && world.state.claim_out_of_queue() {
-                let _runs = world.read(0);
-                assert!(world.state.end(false), "nobody else joins it");
-                freed += world.let_go(Owner::Handle);
-            } else {
-                let _alive = world.read(0);
-                if world.state.detach() {
-                    freed += world.let_go(Owner::Handle);
-                }
-            }
-            freed += thief.join().unwrap();
-            assert_eq!(freed, 1, "freed twice, or never");
-        });
-    }
-}
-
-/// P5: a greenlet whose joiner awaits it ends while somebody else begins to wait for its end too.
-#[test]
-fn model_an_end_misses_no_second_joiner() {
-    explore(|| {
-        let world = World::of(State::unstarted());
-        assert!(world.state.claim_out_of_queue());
-        let other = on_thread(&world, |world| {
-            let mut list = world.pushed.lock();
-            if world.state.join() {
-                *list += 1;
-                while *list != usize::MAX {
-                    world.changed.wait(&mut list);
-                }
-            }
-            drop(list);
-            assert!(world.state.load().is_done());
-            assert_eq!(world.read(0), 1);
-        });
-        world.write(0);
-        if !world.state.end(false) {
-            let mut list = world.pushed.lock();
-            assert_ne!(*list, 0, "told of a joiner that is not in the list");
-            *list = usize::MAX;
-            world.changed.notify_all();
-        }
-        other.join().unwrap();
     });
 }
