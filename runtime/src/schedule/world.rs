@@ -73,7 +73,7 @@ struct State {
     /// Every step.
     told: Vec<Told>,
     /// What must hold whenever nobody can run.
-    at_rest: Option<Box<dyn Fn(&Resting<'_>) -> Result<(), String>>>,
+    at_rest: Option<AtRest>,
     /// The execution has failed or is being looked at: nothing is a step any more.
     still: bool,
     describe: String,
@@ -132,6 +132,9 @@ impl Baton {
         }
     }
 }
+
+/// A check of a scenario's, which says what is wrong.
+type AtRest = Box<dyn Fn(&Resting<'_>) -> Result<(), String>>;
 
 /// What may be asked while nobody can run.
 pub(crate) struct Resting<'a>(&'a [Thread]);
