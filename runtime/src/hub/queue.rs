@@ -13,6 +13,7 @@ use super::policy;
 use crate::facade::deque::{Steal, Stealer, Word, Worker};
 use crate::facade::spin_loop;
 use crate::greenlet::header::{self, Header, Life};
+use crate::greenlet::memory::prefetch;
 use crate::greenlet::state::Owner;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
@@ -384,23 +385,11 @@ fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     const AHEAD: usize = 8;
     entries.iter().enumerate().map(|(at, &entry)| {
         if let Some(&later) = entries.get(at + AHEAD) {
-            prefetch(later);
+            prefetch(later.header().as_ptr().cast(), 1);
         }
         entry
     })
 }
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn prefetch(entry: Entry) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.header().as_ptr().cast()) };
-}
-
-/// Stable Rust has a prefetch for x86-64 only.
-#[cfg(not(target_arch = "x86_64"))]
-fn prefetch(_entry: Entry) {}
 
 impl Stealers {
     /// How much any hub may take from here.
