@@ -26,7 +26,7 @@ MESSAGE = 64
 
 
 def timed(span, per_round, run):
-    """Few rounds to warm up and to see how long one takes, then as many as fill the span."""
+    """Few rounds to warm up and to see how long one takes, then as many as fill the span; more, if they do not fill half."""
 
     def once(rounds):
         start = time.perf_counter()
@@ -38,9 +38,11 @@ def timed(span, per_round, run):
     while took < span / 5:
         rounds *= min(max(math.ceil(span / 5 / took), 2), 100)
         took = once(rounds)
-    if span > 0:
+    measured = span == 0
+    while not measured:
         rounds = max(1, math.ceil(span / took * rounds))
         took = once(rounds)
+        measured = took >= span / 2
     print("ns", took * 1e9 / (rounds * per_round))
 
 
