@@ -26,7 +26,7 @@ impl Runnable {
         let header = unsafe { self.0.as_ref() };
         if let Some(hub) = current::hub() {
             if std::ptr::eq(header.home(), hub.mailbox()) {
-                hub.push_ready(Entry::resume(self.0));
+                hub.push_ready(Entry::woken(self.0));
                 return;
             }
             if hub.adopts(header) {

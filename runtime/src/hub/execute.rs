@@ -223,7 +223,7 @@ impl Hub {
                 // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.
                 self.queue.push_ring(Entry::resume(greenlet));
             } else {
-                self.push_ready(Entry::resume(greenlet));
+                self.push_ready(Entry::woken(greenlet));
             }
         }
         self.shared().counters.wakes_received.add(received);

@@ -23,11 +23,13 @@ use std::ptr::NonNull;
 mod model;
 
 /// A queue entry, one word: a greenlet to start (the entry is the greenlet's life, and may have gone stale: its
-/// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bit tells them apart.
+/// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bits tell them apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(NonNull<Header>);
 
 const START: usize = 1;
+/// On an entry to resume: the greenlet was parked.
+const WOKEN: usize = 2;
 
 // SAFETY: an entry is the right to start or run a greenlet, made to be handed between hubs; only `Free` greenlets go
 // where another thread may take them, and started ones only in migrate mode, whose contract the user signed.
@@ -45,13 +47,21 @@ impl Entry {
         Self(header)
     }
     #[inline]
+    pub(crate) fn woken(header: NonNull<Header>) -> Self {
+        Self(header.map_addr(|address| address | WOKEN))
+    }
+    #[inline]
+    fn is_woken(self) -> bool {
+        self.0.addr().get() & WOKEN != 0
+    }
+    #[inline]
     pub(crate) fn is_start(self) -> bool {
         self.0.addr().get() & START != 0
     }
     #[inline]
     pub(crate) fn header(self) -> NonNull<Header> {
-        // SAFETY: headers are aligned to more than one byte, so what is left of the address is not null.
-        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !START)) }
+        // SAFETY: headers are aligned to more than four bytes, so what is left of the address is not null.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !(START | WOKEN))) }
     }
 }
 
@@ -204,9 +214,30 @@ impl Queue {
     pub(crate) fn pop(&self) -> Option<Entry> {
         let ring = self.ring();
         if self.deque_at_most.get() == 0 && self.overflow_at_most.get() == 0 {
-            return ring.pop_front().map(|(entry, _)| entry);
+            let entry = ring.pop_front().map(|(entry, _)| entry);
+            self.fetch_ahead();
+            return entry;
         }
         self.pop_mixed()
+    }
+
+    /// Has the processor fetch what greenlets touch that have been parked, perhaps for long: the header of the one after
+    /// the next, and the stack of the next, whose header came a turn ago.
+    #[inline(always)]
+    fn fetch_ahead(&self) {
+        let ring = self.ring();
+        if let Some((later, _)) = ring.get(1)
+            && later.is_woken()
+        {
+            prefetch(later.header().as_ptr().cast(), size_of::<Header>() / 64 + 1);
+        }
+        if let Some((next, _)) = ring.front()
+            && next.is_woken()
+        {
+            // SAFETY: the entry is the right to run, so the greenlet is alive and its context ours to look at.
+            let context = unsafe { (*next.header().as_ref().fiber.context.get()).as_ref() };
+            context.inspect(|context| context.fetch());
+        }
     }
 
     fn pop_mixed(&self) -> Option<Entry> {

@@ -12,6 +12,9 @@ use crate::model::trace;
 pub(crate) struct Context;
 
 impl Context {
+    /// Nothing: a model knows of no caches.
+    pub(crate) fn fetch(&self) {}
+
     /// Returns when the greenlet is resumed.
     ///
     /// # Safety

@@ -18,6 +18,7 @@
 use super::After;
 use crate::greenlet::finish::main;
 use crate::greenlet::header::Header;
+use crate::greenlet::memory;
 use crate::sanitize::Fiber;
 use crate::stack::Stack;
 use std::arch::{asm, naked_asm};
@@ -119,6 +120,14 @@ impl Context {
             answer
         };
         self.other.set(other);
+    }
+
+    /// Has the processor fetch what the suspended greenlet will find on its stack: the frames of a blocking call and of
+    /// its caller.
+    #[inline(always)]
+    pub(crate) fn fetch(&self) {
+        const LINES: usize = 5;
+        memory::prefetch(self.other.get().cast(), LINES);
     }
 
     /// The stack of a greenlet that has ended.
