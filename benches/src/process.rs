@@ -87,8 +87,11 @@ pub(crate) trait Child {
 impl Child for Command {
     fn dies_with_us(&mut self) {
         let bind = || {
-            // SAFETY: the call takes two numbers.
-            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            // All five are passed, as whole words: the kernel reads five registers.
+            const SIGNAL: libc::c_ulong = libc::SIGKILL as libc::c_ulong;
+            const UNUSED: libc::c_ulong = 0;
+            // SAFETY: the call takes numbers.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, SIGNAL, UNUSED, UNUSED, UNUSED) } {
                 0 => Ok(()),
                 _ => Err(io::Error::last_os_error()),
             }

@@ -24,7 +24,9 @@ pub use ordinary::Cell;
 #[cfg(not(greenhub_loom))]
 pub(crate) use ordinary::*;
 
-/// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, and this has its own model.
+/// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, where this has its own model,
+/// and a schedule's in a schedule.
+#[cfg(not(greenhub_schedule))]
 mod short_lock;
 
 /// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.

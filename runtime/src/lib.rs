@@ -86,6 +86,8 @@ mod wait;
 /// In a model each greenlet has a hub of its own; what hubs share are their protocols.
 #[cfg(greenhub_loom)]
 mod hub {
+    #[cfg(test)]
+    mod deque;
     pub(crate) mod idle;
     pub(crate) mod inbox;
     #[path = "../model/mailbox.rs"]

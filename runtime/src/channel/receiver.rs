@@ -41,7 +41,7 @@ impl<T> Receiver<T> {
         Receiver { source: Source::Clock(Arc::new(clock)) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn recv_with(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         observable!(
             what,
@@ -65,7 +65,7 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If the channel is empty and all senders are gone.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_with(Patience::Until(None), &"Receiver::recv").map_err(|_| RecvError)
     }

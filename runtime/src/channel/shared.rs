@@ -133,7 +133,7 @@ impl<T> Shared<T> {
     }
 
     /// Receives, waiting for a message as long as `patience` goes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         note(what, std::ptr::from_ref(self).cast());
         let mut inner = self.inner.lock();
@@ -148,7 +148,7 @@ impl<T> Shared<T> {
     }
 
     /// Waits to receive where there is nothing, with the lock held from having seen so.
-    #[inline(never)]
+    #[inline(always)]
     fn recv_slowly<'a>(
         &'a self,
         mut inner: ShortMutexGuard<'a, Inner<T>>,

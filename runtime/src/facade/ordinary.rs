@@ -1,7 +1,7 @@
 //! The façade of an ordinary build: std, parking_lot, and things that cost nothing.
 //!
 //! With `--cfg greenhub_schedule` the forms of a schedule (`runtime/src/schedule`) stand in for what threads meet over and wait
-//! for: atomics, locks, threads, the clock, the event queue and the deque.
+//! for: atomics, locks, threads, the clock and the event queue.
 
 /// Atomics and the explicit fence.
 pub(crate) mod atomic {
@@ -68,13 +68,8 @@ pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, super::short_l
 #[cfg(greenhub_schedule)]
 pub(crate) use crate::schedule::lock::{Mutex as ShortMutex, MutexGuard as ShortMutexGuard};
 
-/// The queue that thieves take from.
-pub(crate) mod deque {
-    #[cfg(greenhub_schedule)]
-    pub(crate) use crate::schedule::deque::{Steal, Stealer, Worker};
-    #[cfg(not(greenhub_schedule))]
-    pub(crate) use crossbeam_deque::{Steal, Stealer, Worker};
-}
+/// The queue that thieves take from; models have a locked one in its place.
+pub(crate) use crate::hub::deque;
 
 /// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
 /// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in

@@ -1,44 +1,46 @@
 //! The lock around what is short: a handful of instructions on a wait list or a channel's buffer, never a switch
 //! (invariant 5), never a system call.
 //!
-//! Taking it is one read-modify-write and giving it back is none, which is half of what it costs elsewhere: whoever gives
-//! it back must learn whether somebody sleeps for it, and the fence between its two words is a lopsided one, paid by who
-//! goes to sleep. Sleeping is rare: it takes an owner that the system has stopped in the middle of those instructions.
+//! It is one flag. Taking it is one read-modify-write, and giving it back is a store: nobody has to be told, since nobody
+//! sleeps until told. Who finds it taken looks again for a while, and then *dozes*: sleeps for some microseconds, looks,
+//! and sleeps for twice as long. That is rare, for it takes an owner that the system has stopped in the middle of those
+//! instructions, and then costs little: who doubles its naps oversleeps by no longer than it had to wait anyway.
 //!
-//! After the last step of giving it back (a look at `sleepers`) the lock is not touched, but that look comes *after* the
-//! lock is free. So it must not lie in memory that the next owner may free while the one before is still inside
-//! `unlock`: it is for what both reach through a borrow or a counted reference of their own.
+//! Why nothing better informed: a table of who sleeps would belong to the process, and a child of fork(2) would inherit
+//! it as another thread happened to leave it; asking for sleepers would need a fence with every giving back; and the flag
+//! would have to outlive that question. As it is, the store is the last that an owner does to the lock.
 
 use super::atomic::{AtomicBool, Ordering};
-use super::{Condvar, Mutex, lopsided_fence, spin_loop};
+use super::{in_models, spin_loop, thread};
+use std::time::Duration;
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
 #[cfg(not(greenhub_loom))]
 mod raw;
+#[cfg(all(test, not(greenhub_loom)))]
+mod tests;
 
-/// The two words of the lock.
+/// A flag that one has set.
 pub(crate) struct ShortLock {
     locked: AtomicBool,
-    /// Somebody sleeps, or is about to.
-    sleepers: AtomicBool,
 }
 
-/// Where those sleep who wait long for one of the locks that share it.
-pub(crate) struct Bedroom {
-    lock: Mutex<()>,
-    woken: Condvar,
-}
+/// How often to look again before the first nap: after pauses that double, then after the rest of the time slice. A model
+/// goes from look to look.
+const PAUSES: u32 = in_models(0, 5);
+const SLICES: u32 = in_models(0, 3);
 
-/// How often to look again before going to sleep: pauses that double, then the rest of the time slice.
-const PAUSES: u32 = 5;
-const SLICES: u32 = 3;
+/// The first nap and the longest, of which the kernel makes some more. A stopped owner runs again within some
+/// milliseconds as a rule.
+const FIRST_NAP: Duration = Duration::from_micros(20);
+const LONGEST_NAP: Duration = Duration::from_millis(1);
 
 impl ShortLock {
     super::const_fn! {
         /// A free lock.
         pub(crate) fn new() -> Self {
-            Self { locked: AtomicBool::new(false), sleepers: AtomicBool::new(false) }
+            Self { locked: AtomicBool::new(false) }
         }
     }
 
@@ -51,36 +53,26 @@ impl ShortLock {
 
     /// Takes the lock when it becomes free.
     #[inline]
-    pub(crate) fn acquire<'a>(&'a self, bedroom: impl FnOnce(&'a Self) -> &'a Bedroom) {
+    pub(crate) fn acquire(&self) {
         if !self.try_acquire() {
-            self.acquire_slowly(bedroom(self));
+            self.acquire_slowly();
         }
     }
 
     #[cold]
-    fn acquire_slowly(&self, bedroom: &Bedroom) {
-        loop {
-            if self.acquire_soon() {
-                return;
-            }
-            let mut sleeping = bedroom.lock.lock();
-            self.sleepers.store(true, Ordering::Relaxed);
-            // Pairs with the light fence in `release`: of our look at the lock and the owner's at the sleepers one
-            // comes second. The owner then waits for `bedroom.lock`, which we hold until we sleep.
-            lopsided_fence::heavy();
+    fn acquire_slowly(&self) {
+        let mut length = FIRST_NAP;
+        while !self.acquire_soon() {
+            nap(length);
             if self.try_acquire() {
                 return;
             }
-            bedroom.woken.wait(&mut sleeping);
+            length = (length * 2).min(LONGEST_NAP);
         }
     }
 
     /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
     fn acquire_soon(&self) -> bool {
-        // A model goes through every sleep there is, and needs no while.
-        if super::in_models(true, false) {
-            return false;
-        }
         for round in 0..PAUSES {
             (0..1 << round).for_each(|_| spin_loop());
             if self.try_acquire() {
@@ -88,38 +80,20 @@ impl ShortLock {
             }
         }
         (0..SLICES).any(|_| {
-            std::thread::yield_now();
+            thread::yield_now();
             self.try_acquire()
         })
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back. Called by its owner.
     #[inline]
-    pub(crate) fn release<'a>(&'a self, bedroom: impl FnOnce(&'a Self) -> &'a Bedroom) {
+    pub(crate) fn release(&self) {
         // Release: what the owner did is visible to the next; pairs with `try_acquire`.
         self.locked.store(false, Ordering::Release);
-        // Pairs with the heavy fence of somebody who goes to sleep.
-        lopsided_fence::light();
-        // Relaxed: the words of the sleepers are behind the bedroom's lock.
-        if self.sleepers.load(Ordering::Relaxed) {
-            self.wake_sleepers(bedroom(self));
-        }
-    }
-
-    #[cold]
-    fn wake_sleepers(&self, bedroom: &Bedroom) {
-        let _sleeping = bedroom.lock.lock();
-        // All of them, for others may sleep here too. Who must sleep on says so again.
-        self.sleepers.store(false, Ordering::Relaxed);
-        bedroom.woken.notify_all();
     }
 }
 
-impl Bedroom {
-    super::const_fn! {
-        /// An empty one.
-        pub(crate) fn new() -> Self {
-            Self { lock: Mutex::new(()), woken: Condvar::new() }
-        }
-    }
+/// Lets others run, for `length` or longer.
+fn nap(length: Duration) {
+    if in_models(true, false) { spin_loop() } else { std::thread::sleep(length) }
 }

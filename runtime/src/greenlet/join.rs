@@ -66,6 +66,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     ///
     /// A [`JoinError`] if it panicked, was killed, or could not be given a stack.
+    #[inline(always)]
     pub fn join(mut self) -> Result<T, JoinError> {
         wait_for(self.header(), None);
         self.take()
@@ -286,17 +287,27 @@ pub(crate) fn hand_back(header: &Header) {
 }
 
 /// Waits until the greenlet has ended or the time is up; gives whether it has ended.
+#[inline(always)]
 pub(crate) fn wait_for(header: &Ref, deadline: Option<Instant>) -> bool {
     wait_with(header, deadline, Interrupts::Allowed)
 }
 
 /// As [`wait_for`], with a say in whether it may be interrupted.
+///
+/// Inlined down to the switch that hands over to the child: see `park::switch` for why.
+#[inline(always)]
 pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
     if header.state.load().phase() == Phase::Unstarted
         && let Some(done) = claim_and_wait(header, deadline, interrupts)
     {
         return done;
     }
+    wait_listed(header, deadline, interrupts)
+}
+
+/// As [`wait_with`], in the join list.
+#[inline(never)]
+fn wait_listed(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
     loop {
         if header.state.load().is_done() {
             return true;
@@ -333,6 +344,7 @@ fn reason(header: &Ref) -> Reason {
 /// hub (see `hub::hand_over`).
 ///
 /// `None`: it could not be claimed, or the wait was a false alarm: wait in the ordinary way.
+#[inline(always)]
 fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> Option<bool> {
     let (hub, greenlet) = current::hub_and_greenlet()?;
     // It is to run at once, and may have been spawned long ago.
@@ -350,9 +362,21 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
     if header.state.load().is_done() {
         return Some(true);
     }
-    // It has suspended, and this greenlet was parked and woken since, by something else than its end.
+    ended_before_the_child(header, &waiter, migrates, ended, interrupts)
+}
+
+/// The rest of [`claim_and_wait`] where the child has suspended, and this greenlet was parked and woken since, by
+/// something else than its end.
+#[cold]
+fn ended_before_the_child(
+    header: &Ref,
+    waiter: &Waiter,
+    migrates: bool,
+    ended: Ended,
+    interrupts: Interrupts,
+) -> Option<bool> {
     if migrates {
-        header.joiners.0.lock().remove(&waiter);
+        header.joiners.0.lock().remove(waiter);
     } else {
         header.fiber.hand_back.set(None);
     }

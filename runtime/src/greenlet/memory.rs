@@ -88,7 +88,7 @@ fn fresh(layout: Layout) -> NonNull<u8> {
 }
 
 /// Has the processor fetch `lines` cache lines from `start` on, which may be any address: nothing is read that the program
-/// could tell.
+/// could tell. Stable Rust has this for x86-64 only; elsewhere it does nothing.
 #[inline(always)]
 pub(crate) fn prefetch(start: *const u8, lines: usize) {
     for line in 0..lines.min(MOST_LINES) {

@@ -83,7 +83,7 @@ pub(crate) enum Owner {
 }
 
 /// One reading of the word.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot(u64);
 
 /// What whoever ended a wait must do next.
@@ -382,7 +382,7 @@ impl State {
             let done = s.with_phase(DONE);
             Some(if keeps(s) { done } else { done & !(Owner::Life as u64) })
         });
-        before.is_ok_and(|before| !keeps(before))
+        !keeps(before.expect("the step is made whatever the word says"))
     }
 
     /// The handle goes. `true`: the greenlet has ended, so the handle must drop the result before it lets go. Otherwise it

@@ -10,7 +10,6 @@ use crate::greenlet::state::{Commit, Owner, Phase};
 use crate::greenlet::switch::{After, Context};
 use crate::runtime::{Migration, fork};
 use crate::stack::{NoStack, Stack, StackCache, StackSize};
-
 use std::ptr::NonNull;
 
 impl Hub {
@@ -218,7 +217,7 @@ impl Hub {
                 // SAFETY: as above; the batch has let go of it.
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
-                // SAFETY: the life reference travelled with it.
+                // SAFETY: an unstarted greenlet's life is the right to run it, which came with the batch.
                 self.accept(unsafe { Life::from_raw(greenlet) });
             } else if self.migration == Migration::Every {
                 // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.

@@ -4,9 +4,10 @@
 //! child, which remembers it (`hand_back`, `awaited`), holds its right to run (invariant 1). Two things can happen:
 //!
 //! * The child ends. The joiner runs on, and nobody has touched its state word. This is most of what fork-join does.
-//! * The child suspends, or goes through a queue on its way to run on. Now the joiner waits like everybody else: it is parked *before* the child may go on, and so is
-//!   its own joiner, if it has one, and so on. In the default mode both stay on this hub, so the child keeps its joiner
-//!   in a plain cell; in migrate mode either may be elsewhere by the time the child ends, and it goes to the join list.
+//! * The child suspends, or goes through a queue on its way to run on. Now the joiner waits like everybody else: it is
+//!   parked *before* the child may go on, and so is its own joiner, if it has one, and so on. In the default mode both
+//!   stay on this hub, so the child keeps its joiner in a plain cell; in migrate mode either may be elsewhere by the time
+//!   the child ends, and it goes to the join list.
 //!
 //! A kill or a timer that reaches the joiner meanwhile finds it awake and leaves a note, which ends its wait in the
 //! moment it is parked, or is seen at its next suspension point.

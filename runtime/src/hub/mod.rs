@@ -1,13 +1,14 @@
 //! The hub: one OS thread that runs greenlets, with its own queues, timers and event loop.
 //!
 //! * [`turn`]: the loop. What to run next, when to look at the outside world, when to sleep.
-//! * [`queue`]: what is ready here. [`steal`]: taking from others. [`place`]: giving to others.
+//! * [`queue`]: what is ready here; [`deque`]: the part of it that others may take. [`steal`]: taking from others. [`place`]: giving to others.
 //! * [`execute`]: starting and resuming one greenlet, and what happens to it after the switch. [`stackless`]: where there
 //!   is no stack to start it on.
 //! * [`inbox`], [`mailbox`], [`idle`]: how others reach a hub, asleep or not.
 //! * [`explore`]: the other loop, for programs under exploration.
 //! * [`policy`]: every decision, as pure functions.
 
+pub(crate) mod deque;
 pub(crate) mod execute;
 pub(crate) mod explore;
 mod hand_over;

@@ -10,9 +10,10 @@
 //! pushed on the deque before it, and may run once all those have left the deque.
 
 use super::policy;
-use crate::facade::deque::{Steal, Stealer, Worker};
+use crate::facade::deque::{Steal, Stealer, Word, Worker};
 use crate::facade::spin_loop;
 use crate::greenlet::header::{self, Header, Life};
+use crate::greenlet::memory::prefetch;
 use crate::greenlet::state::Owner;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
@@ -31,6 +32,9 @@ const START: usize = 1;
 // SAFETY: an entry is the right to start or run a greenlet, made to be handed between hubs; only `Free` greenlets go
 // where another thread may take them, and started ones only in migrate mode, whose contract the user signed.
 unsafe impl Send for Entry {}
+
+// SAFETY: a pointer.
+unsafe impl Word for Entry {}
 
 impl Entry {
     pub(crate) fn start(life: Life) -> Self {
@@ -75,6 +79,8 @@ pub(crate) struct Queue {
     mixed: bool,
     /// Then: no fewer than the unstarted ones among them.
     unstarted_at_most: Cell<usize>,
+    /// For `sweep`; empty but in it.
+    swept: Cell<Vec<Entry>>,
 }
 
 impl Queue {
@@ -91,6 +97,7 @@ impl Queue {
             overflow_at_most: Cell::new(0),
             turn: Cell::new(0),
             stale: Cell::new(0),
+            swept: Cell::default(),
         }
     }
 
@@ -329,27 +336,42 @@ impl Queue {
             false
         };
         // Survivors keep their order. They count as pushed anew, so that what is in the ring passes them this once; so
-        // do started ones that lie among them.
-        let (mut started, mut unstarted) = (Vec::new(), Vec::new());
-        let all: Vec<_> = (0..self.deque.len()).map_while(|_| self.deque.pop()).collect();
-        for entry in prefetched(&all) {
-            if !entry.is_start() {
-                started.push(entry);
-            } else if live(entry) {
-                unstarted.push(entry);
+        // do started ones that lie among them, and go first.
+        let mut all = self.swept.take();
+        let mut kept = 0;
+        self.deque.take_all(&mut all);
+        if self.mixed {
+            for &entry in all.iter().filter(|entry| !entry.is_start()) {
+                self.deque.push(entry);
+                kept += 1;
             }
+            all.retain(|entry| entry.is_start());
         }
-        let survivors = started.len() + unstarted.len();
-        self.unstarted_at_most.set(unstarted.len());
-        started.into_iter().chain(unstarted).for_each(|entry| self.deque.push(entry));
-        self.pushed.set(self.pushed.get() + survivors as u64);
-        self.deque_at_most.set(survivors);
-        let all: Vec<_> = std::iter::from_fn(|| self.overflow.pop()).collect();
-        let kept: Vec<_> = prefetched(&all).filter(|&entry| live(entry)).collect();
-        self.overflow_at_most.set(kept.len());
-        for entry in kept.into_iter().rev() {
+        let started = kept;
+        for entry in prefetched(&all).filter(|&entry| live(entry)) {
+            self.deque.push(entry);
+            kept += 1;
+        }
+        self.unstarted_at_most.set(kept - started);
+        self.pushed.set(self.pushed.get() + kept as u64);
+        self.deque_at_most.set(kept);
+        all.clear();
+        self.overflow.take_all(&mut all);
+        let mut kept = 0;
+        for entry in prefetched(&all).filter(|&entry| live(entry)) {
             self.overflow.push(entry);
+            kept += 1;
         }
+        self.overflow_at_most.set(kept);
+        all.clear();
+        self.swept.set(all);
+    }
+
+    /// Gives back the memory of longer queues.
+    pub(crate) fn trim(&self) {
+        self.swept.take();
+        self.deque.trim();
+        self.overflow.trim();
     }
 
     /// Everything, for shutdown.
@@ -363,23 +385,11 @@ fn prefetched(entries: &[Entry]) -> impl Iterator<Item = Entry> {
     const AHEAD: usize = 8;
     entries.iter().enumerate().map(|(at, &entry)| {
         if let Some(&later) = entries.get(at + AHEAD) {
-            prefetch(later);
+            prefetch(later.header().as_ptr().cast(), 1);
         }
         entry
     })
 }
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn prefetch(entry: Entry) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch reads nothing the program could tell, from whatever address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.header().as_ptr().cast()) };
-}
-
-/// Stable Rust has a prefetch for x86-64 only.
-#[cfg(not(target_arch = "x86_64"))]
-fn prefetch(_entry: Entry) {}
 
 impl Stealers {
     /// How much any hub may take from here.

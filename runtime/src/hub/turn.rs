@@ -77,6 +77,7 @@ impl Sleeper for Asleep<'_> {
         if self.until == NEVER {
             self.hub.stacks().trim();
             self.hub.blocks.trim();
+            self.hub.queue.trim();
         }
         self.hub.block_until(self.until.min(self.hub.timers().next()));
     }

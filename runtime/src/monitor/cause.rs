@@ -2,8 +2,8 @@
 //!
 //! Linux tells through `/proc/self/task/<thread>/`: `syscall` names the call a thread is blocked in, `wchan` (where a
 //! sandbox hides the first) the kernel function, `stat` whether it runs, `schedstat` how long it ran and how long it
-//! was ready without a core, `status` how often it blocked. Each may be refused; the less is known, the less is said. It is one look at one moment, so
-//! it is the *likely* cause.
+//! was ready without a core, `status` how often it blocked. Each may be refused; the less is known, the less is said. It
+//! is one look at one moment, so it is the *likely* cause.
 
 use std::fmt;
 

@@ -405,10 +405,13 @@ fn run_hub(
 /// Sleeps end when they should, not up to 50 µs later.
 fn fine_timers() {
     #[cfg(target_os = "linux")]
-    // SAFETY: sets a number of the calling thread.
-    unsafe {
+    {
+        // All five are passed, as whole words: the kernel reads five registers, and a C caller's prototype fills them.
+        const NANOS: libc::c_ulong = 1_000;
+        const UNUSED: libc::c_ulong = 0;
+        // SAFETY: sets a number of the calling thread.
         // Refused only where the option does not exist; timers are then as coarse as the system's default.
-        libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, NANOS, UNUSED, UNUSED, UNUSED) };
     }
 }
 

@@ -1,7 +1,7 @@
 //! A thread's store buffer: the one reordering that x86 processors do.
 //!
-//! In half of all executions a plain store (`Relaxed` or `Release`) and a push on a deque, which is such a store, are
-//! kept back in the order they were made, and others see them later. The thread itself sees its own. Whatever drains a
+//! In half of all executions plain stores (`Relaxed` or `Release`) are kept back in the order they were made, and others
+//! see them later. The thread itself sees its own. Whatever drains a
 //! processor's buffer drains this one: `fence(SeqCst)`, a `SeqCst` store, every read-modify-write, taking or releasing a
 //! lock, and the system calls that the [event queue](super::mio) stands for. So a missing fence of a *store, then
 //! load* pattern (invariant 7) shows. Weaker reorderings, which other processors do, are loom's business.
@@ -13,9 +13,10 @@ const SIZE: usize = 8;
 
 pub(crate) struct Buffer(VecDeque<Kept>);
 
-enum Kept {
-    Store { address: usize, value: u64, write: fn(usize, u64) },
-    Other(Box<dyn FnOnce()>),
+struct Kept {
+    address: usize,
+    value: u64,
+    write: fn(usize, u64),
 }
 
 impl Buffer {
@@ -25,35 +26,21 @@ impl Buffer {
 
     /// Keeps a store back; `write` makes it.
     pub(super) fn store(&mut self, address: usize, value: u64, write: fn(usize, u64)) {
-        self.keep(Kept::Store { address, value, write });
-    }
-
-    /// Keeps something else back that others would see.
-    pub(super) fn other(&mut self, visible: Box<dyn FnOnce()>) {
-        self.keep(Kept::Other(visible));
-    }
-
-    fn keep(&mut self, kept: Kept) {
         if self.0.len() == SIZE {
             self.drain_one();
         }
-        self.0.push_back(kept);
+        self.0.push_back(Kept { address, value, write });
     }
 
     /// What the thread itself sees at an address.
     pub(super) fn seen(&self, at: usize) -> Option<u64> {
-        self.0.iter().rev().find_map(|kept| match kept {
-            Kept::Store { address, value, .. } if *address == at => Some(*value),
-            _ => None,
-        })
+        self.0.iter().rev().find(|kept| kept.address == at).map(|kept| kept.value)
     }
 
     /// The oldest comes to be seen.
     pub(super) fn drain_one(&mut self) {
-        match self.0.pop_front() {
-            Some(Kept::Store { address, value, write }) => write(address, value),
-            Some(Kept::Other(visible)) => visible(),
-            None => {}
+        if let Some(Kept { address, value, write }) = self.0.pop_front() {
+            write(address, value);
         }
     }
 

@@ -5,11 +5,11 @@
 //! threads, in thousands of schedules chosen by chance. Each follows from its seed, so one that fails can be had again.
 //!
 //! `--cfg greenhub_schedule` makes the [façade](crate::facade) hand out this module's forms of atomics, locks, threads,
-//! clock, event queue and deque. Nothing else of the runtime knows of it. [`world`] says how the threads take turns,
+//! clock and event queue. Nothing else of the runtime knows of it. [`world`] says how the threads take turns,
 //! [`strategy`] how the next is chosen, [`buffer`] which reordering of stores is shown.
 //!
-//! What is not seen: everything between two steps is one step, so the insides of crossbeam's deque and of the stack
-//! pool, which synchronise in their own ways, are taken to work. Orders weaker than x86's are loom's business. Values
+//! What is not seen: everything between two steps is one step, so the insides of the stack pool, which
+//! synchronises in its own way, are taken to work. Orders weaker than x86's are loom's business. Values
 //! come from what ran before (an execution shares the process with its predecessors): mailboxes and the stack depot
 //! are used again, and nothing is decided by an address or an identity.
 //!
@@ -25,7 +25,6 @@
 pub(crate) mod atomic;
 mod buffer;
 mod chance;
-pub(crate) mod deque;
 pub(crate) mod lock;
 pub(crate) mod mio;
 #[cfg(test)]

@@ -85,8 +85,7 @@ impl Strategy {
                     }
                 }
                 let best = (0..priorities.len()).filter(|at| ready & (1 << at) != 0);
-                let next = best.max_by_key(|at| priorities[*at]).expect("somebody is ready");
-                next
+                best.max_by_key(|at| priorities[*at]).expect("somebody is ready")
             }
         }
     }

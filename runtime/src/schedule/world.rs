@@ -10,24 +10,25 @@
 //! step, by chance a lot at once (a thread that the system does not run for a while), and when nobody can run it jumps
 //! to the nearest deadline. If nobody can run and nobody has a deadline, that is a deadlock.
 
+mod baton;
+mod state;
+
+pub(super) use baton::Baton;
+#[cfg(test)]
+pub(super) use state::PROGRESS;
+pub(crate) use state::Resting;
+pub(super) use state::Told;
+
 use super::buffer::Buffer;
-use super::chance::Chance;
-use super::strategy::{Occasion, Strategy};
+use super::strategy::Occasion;
+use state::{State, Status, Thread};
 use std::cell::{Cell, UnsafeCell};
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::Thread as OsThread;
 
 /// More steps than this and the execution is said not to end.
 const STEPS: u64 = 400_000;
-
-/// How much of the way to a failure is told.
-const TOLD: usize = 60;
-
-/// Steps taken in this process, for the watchdog.
-pub(super) static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     /// The execution this thread belongs to, and its number there.
@@ -47,102 +48,6 @@ unsafe impl Send for World {}
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Baton {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Baton").finish_non_exhaustive()
-    }
-}
-
-struct State {
-    threads: Vec<Thread>,
-    chance: Chance,
-    strategy: Strategy,
-    now: u64,
-    /// How much time a step takes.
-    tick: u64,
-    /// Once in so many steps a lot of time passes at once, or never.
-    stalls: Option<u64>,
-    /// Whether plain stores are kept back, as by a processor's store buffer.
-    buffered: bool,
-    steps: u64,
-    /// No deadline is earlier.
-    earliest: u64,
-    /// Every step.
-    told: Vec<Told>,
-    /// What must hold whenever nobody can run.
-    at_rest: Option<Box<dyn Fn(&Resting<'_>) -> Result<(), String>>>,
-    /// The execution has failed or is being looked at: nothing is a step any more.
-    still: bool,
-    describe: String,
-}
-
-/// One step: which thread, where, and when.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Told {
-    thread: usize,
-    place: &'static Location<'static>,
-    now: u64,
-}
-
-impl std::fmt::Display for Told {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "thread {} at {} ({} ns)", self.thread, self.place, self.now)
-    }
-}
-
-struct Thread {
-    name: String,
-    baton: Arc<Baton>,
-    status: Status,
-    /// Its wait was ended by its deadline.
-    timed_out: bool,
-    buffer: Buffer,
-}
-
-enum Status {
-    Ready,
-    Waiting { key: usize, until: u64, what: &'static str },
-    Ended,
-}
-
-/// What one thread waits for while others run.
-pub(super) struct Baton {
-    here: AtomicBool,
-    holder: std::sync::OnceLock<OsThread>,
-}
-
-impl Baton {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { here: AtomicBool::new(false), holder: std::sync::OnceLock::new() })
-    }
-    pub(super) fn belongs_to(&self, thread: OsThread) {
-        assert!(self.holder.set(thread).is_ok(), "a baton has one holder");
-    }
-    fn give(&self) {
-        // Release: all that the giver did; pairs with the Acquire in `wait`.
-        self.here.store(true, Ordering::Release);
-        self.holder.get().expect("set before its first turn").unpark();
-    }
-    fn wait(&self) {
-        while !self.here.swap(false, Ordering::Acquire) {
-            std::thread::park();
-        }
-    }
-}
-
-/// What may be asked while nobody can run.
-pub(crate) struct Resting<'a>(&'a [Thread]);
-
-impl Resting<'_> {
-    /// What the thread with this name waits for; `None` if there is none or it has ended.
-    pub(crate) fn waits_for(&self, name: &str) -> Option<&'static str> {
-        self.0.iter().find_map(|thread| match thread.status {
-            Status::Waiting { what, .. } if thread.name == name => Some(what),
-            _ => None,
-        })
     }
 }
 
@@ -247,33 +152,9 @@ pub(crate) fn below(limit: u64) -> u64 {
 impl World {
     /// A new execution, of which the calling thread is the first and only one.
     pub(super) fn enter(describe: String, seed: u64) -> Arc<World> {
-        let mut chance = Chance::new(seed);
-        let mut strategy = Strategy::new(&mut chance);
-        strategy.add(&mut chance);
         let baton = Baton::new();
         baton.belongs_to(std::thread::current());
-        let first = Thread {
-            name: "scenario".into(),
-            baton,
-            status: Status::Ready,
-            timed_out: false,
-            buffer: Buffer::new(),
-        };
-        let state = State {
-            threads: vec![first],
-            strategy,
-            now: 1_000_000_000,
-            tick: chance.pick(&[3, 50, 1_000, 20_000]),
-            stalls: chance.pick(&[None, None, Some(100), Some(1_000)]),
-            buffered: chance.one_in(2),
-            chance,
-            steps: 0,
-            earliest: u64::MAX,
-            told: Vec::new(),
-            at_rest: None,
-            still: false,
-            describe,
-        };
+        let state = State::new(describe, seed, Thread::new("scenario".into(), baton));
         let world = Arc::new(World { state: UnsafeCell::new(state) });
         CURRENT.set(Some((world.address(), 0)));
         world
@@ -351,12 +232,9 @@ impl World {
         state.let_time_pass();
         if state.ready() == 0 {
             self.look_at_rest();
-            state.now =
-                state.now.max(state.threads.iter().filter_map(Thread::until).min().unwrap_or(u64::MAX));
-            if state.now == u64::MAX {
+            if !state.skip_to_deadline() {
                 self.fail("deadlock: nobody can run, and nothing is left to wake anybody");
             }
-            state.expire();
         }
         let ready = state.ready();
         state.strategy.choose(&mut state.chance, ready, me, state.steps, Occasion::Blocked)
@@ -384,13 +262,7 @@ impl World {
     pub(super) fn add(&self, name: String, baton: Arc<Baton>) -> usize {
         let state = self.state();
         state.strategy.add(&mut state.chance);
-        state.threads.push(Thread {
-            name,
-            baton,
-            status: Status::Ready,
-            timed_out: false,
-            buffer: Buffer::new(),
-        });
+        state.threads.push(Thread::new(name, baton));
         assert!(state.threads.len() <= 64, "an execution has at most 64 threads");
         state.threads.len() - 1
     }
@@ -423,104 +295,6 @@ impl World {
     pub(super) fn fail(&self, why: &str) -> ! {
         let state = self.state();
         state.still = true;
-        let mut report = format!("\nschedule: {}: {why}\n", state.describe);
-        report += &format!("after {} steps, {} ns on the clock; the threads:\n", state.steps, state.now);
-        for thread in &state.threads {
-            let status = match thread.status {
-                Status::Ready => "can run".into(),
-                Status::Ended => "has ended".into(),
-                Status::Waiting { what, until: u64::MAX, .. } => format!("waits for {what}"),
-                Status::Waiting { what, until, .. } => format!("waits for {what} until {until}"),
-            };
-            report += &format!("  {}: {status}\n", thread.name);
-        }
-        report += "the last changes of thread:\n";
-        let changes =
-            state.told.windows(2).filter(|steps| steps[0].thread != steps[1].thread).map(|steps| steps[0]);
-        let changes: Vec<_> = changes.chain(state.told.last().copied()).collect();
-        for told in &changes[changes.len().saturating_sub(TOLD)..] {
-            report += &format!("  {}: {told}\n", state.threads[told.thread].name);
-        }
-        #[cfg(test)]
-        {
-            report += &format!("panics so far:\n{}\n", super::run::panics());
-        }
-        super::report_and_exit(&report)
-    }
-}
-
-impl Thread {
-    fn until(&self) -> Option<u64> {
-        match self.status {
-            Status::Waiting { until, .. } => Some(until),
-            _ => None,
-        }
-    }
-}
-
-impl State {
-    fn count(&mut self, me: usize, place: &'static Location<'static>) {
-        self.steps += 1;
-        PROGRESS.store(PROGRESS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.told.push(Told { thread: me, place, now: self.now });
-    }
-
-    fn ready(&self) -> u64 {
-        let ready = |(at, thread): (usize, &Thread)| u64::from(matches!(thread.status, Status::Ready)) << at;
-        self.threads.iter().enumerate().map(ready).sum()
-    }
-
-    fn let_time_pass(&mut self) {
-        self.now += self.tick;
-        if self.stalls.is_some_and(|every| self.chance.one_in(every)) {
-            self.now += self.chance.pick(&[30_000, 1_200_000, 30_000_000]);
-        }
-        if self.now >= self.earliest {
-            self.expire();
-        }
-    }
-
-    /// Ends the waits whose time is up.
-    fn expire(&mut self) {
-        self.earliest = u64::MAX;
-        for thread in &mut self.threads {
-            match thread.status {
-                Status::Waiting { until, .. } if until <= self.now => {
-                    thread.status = Status::Ready;
-                    thread.timed_out = true;
-                }
-                Status::Waiting { until, .. } => self.earliest = self.earliest.min(until),
-                _ => {}
-            }
-        }
-    }
-
-    fn release(&mut self, wanted: usize, all: bool) {
-        let waits = |thread: &Thread| matches!(thread.status, Status::Waiting { key, .. } if key == wanted);
-        let mut count = self.threads.iter().filter(|thread| waits(thread)).count() as u64;
-        if count == 0 {
-            return;
-        }
-        let chosen = if all { 0 } else { self.chance.below(count) };
-        for thread in self.threads.iter_mut().filter(|thread| waits(thread)) {
-            count -= 1;
-            if all || count == chosen {
-                thread.status = Status::Ready;
-            }
-        }
-    }
-
-    /// Stores come to be seen by and by: those of the running thread soon, those of a halted one too.
-    fn age_buffers(&mut self, me: usize) {
-        if !self.buffered {
-            return;
-        }
-        if self.chance.one_in(4) {
-            self.threads[me].buffer.drain_one();
-        }
-        let other = self.chance.below(16) as usize;
-        if let Some(thread) = self.threads.get_mut(other) {
-            thread.buffer.drain_one();
-        }
+        super::report_and_exit(&state.report(why))
     }
 }

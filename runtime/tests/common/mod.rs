@@ -8,6 +8,7 @@
 #![allow(dead_code)] // each test program uses a part of this
 
 pub(crate) mod child;
+pub(crate) mod explored;
 pub(crate) mod left;
 pub(crate) mod watchdog;
 

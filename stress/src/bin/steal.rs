@@ -5,7 +5,7 @@
 use greenhub::runtime::current_hub;
 use greenhub::sync::WaitGroup;
 use greenhub::{join_all, spawn, yield_now};
-use greenhub_stress::{Chance, Ledger, Stress, die, progress, sum};
+use greenhub_stress::{Chance, Ledger, Stress, die, expect_nothing_left, progress, sum};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -18,6 +18,8 @@ fn main() {
     while let Some(chance) = stress.next_round() {
         work += runtime.run(|| round(chance, &away));
     }
+    // What a round waits for is told before the last of its greenlets is counted as finished.
+    expect_nothing_left(&runtime);
     let metrics = runtime.metrics();
     let (spawned, finished) = (sum(&metrics, |hub| hub.spawned), sum(&metrics, |hub| hub.finished));
     let spawned = spawned + metrics.spawned_outside;

@@ -1,8 +1,14 @@
-//! crossbeam-deque's interface over a locked queue, since loom cannot look inside the real one: it is taken to be
-//! linearizable. What a batch carries beyond its first entry is in neither queue for a moment, as there.
+//! The interface of `hub/deque.rs` over a locked queue, for models of what is built on it: that one is taken to be
+//! linearizable, which its own models are about. What a batch carries beyond its first entry is in neither queue for a
+//! moment, as there.
 
 use super::{Arc, Mutex};
 use std::collections::VecDeque;
+
+/// # Safety
+///
+/// As the real one's.
+pub(crate) unsafe trait Word {}
 
 pub(crate) enum Steal<T> {
     Empty,
@@ -37,6 +43,10 @@ impl<T> Worker<T> {
         let mut queue = self.queue.lock();
         if self.lifo { queue.pop_back() } else { queue.pop_front() }
     }
+    pub(crate) fn take_all(&self, into: &mut Vec<T>) {
+        into.extend(self.queue.lock().drain(..));
+    }
+    pub(crate) fn trim(&self) {}
     pub(crate) fn len(&self) -> usize {
         self.queue.lock().len()
     }

@@ -1,17 +1,7 @@
-//! The lock as [`lock_api`] sees it, and the bedrooms that all of them share.
+//! The lock as [`lock_api`] sees it.
 
-use super::{Bedroom, ShortLock};
+use super::ShortLock;
 use crate::facade::atomic::Ordering;
-
-const BEDROOMS: usize = 64;
-static ALL: [Bedroom; BEDROOMS] = [const { Bedroom::new() }; BEDROOMS];
-
-/// The bedroom of a lock: by its address, which is spread by a multiplication.
-#[cold]
-fn bedroom(lock: &ShortLock) -> &Bedroom {
-    let mixed = (std::ptr::from_ref(lock).addr() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    &ALL[(mixed >> 32) as usize % BEDROOMS]
-}
 
 // SAFETY: `try_acquire` succeeds for one caller until that one has called `release`.
 unsafe impl lock_api::RawMutex for ShortLock {
@@ -20,7 +10,7 @@ unsafe impl lock_api::RawMutex for ShortLock {
 
     #[inline]
     fn lock(&self) -> Self::Guard {
-        self.acquire(bedroom);
+        self.acquire();
         lock_api::GuardNoSend::new()
     }
 
@@ -31,7 +21,7 @@ unsafe impl lock_api::RawMutex for ShortLock {
 
     #[inline]
     unsafe fn unlock(&self, _taken: Self::Guard) {
-        self.release(bedroom);
+        self.release();
     }
 
     fn is_locked(&self) -> bool {
