@@ -28,4 +28,6 @@ if [ "${ran:-0}" -eq 0 ]; then
     exit 1
 fi
 cut=$(grep -c 'cut short' "$output" || true)
-echo "loom: $ran models passed, $cut of them cut short"
+explored=$(awk '/ interleavings/ { for (i = 2; i <= NF; i++) if ($i ~ /^interleavings/) sum += $(i - 1) } END { print sum + 0 }' "$output")
+echo "loom: $ran models passed, $cut of them cut short: $explored interleavings, each with at most $LOOM_MAX_PREEMPTIONS" \
+    "preemptions, and at most $LOOM_MAX_DURATION s for a model"

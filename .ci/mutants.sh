@@ -166,8 +166,10 @@ runs() { # model
     case "$1" in
         blocking::*) echo blocking/ wait/ ;;
         channel::*) echo channel/ wait/ ;;
+        facade::short_lock::*) echo facade/short_lock ;;
         greenlet::registry::*) echo greenlet/registry.rs ;;
         greenlet::state::*) echo greenlet/state.rs ;;
+        hub::deque::*) echo hub/deque ;;
         hub::idle::*) echo hub/idle.rs ;;
         hub::inbox::*) echo hub/inbox.rs ;;
         hub::queue::*) echo hub/queue.rs greenlet/state.rs timer/ ;;

@@ -1,6 +1,6 @@
 //! Users' programs under `greenhub::model`: what it proves, what it finds, and how it says so.
 //!
-//! Runs with `RUSTFLAGS="--cfg greenhub_loom"` only; `.ci/loom.sh` runs it.
+//! Runs with `RUSTFLAGS="--cfg greenhub_loom"` only; `.ci/models.sh` runs it.
 #![cfg(greenhub_loom)]
 
 #[path = "../src/model/user_models.rs"]

@@ -1,5 +1,8 @@
-//! The pool under loom: every job that is pushed is run, or dropped, or refused, exactly once, and somebody finds
-//! out.
+//! The blocking pool under loom: every job that is pushed is run, or dropped, or refused, exactly once, at a shutdown
+//! too, and its caller finds out; no more threads than allowed, and no job waits beside an idle one.
+//!
+//! `Queue::push`, `work`, `sleep`, `end`, `close` and `wait_until_empty` of `blocking/queue.rs`, and what stands on it in
+//! `pool.rs` and `unblock.rs`, run as they ship; a pool thread is a loom thread.
 //!
 //! An idle time of zero makes every idle thread give up at once, `Duration::MAX` makes it sleep until woken (time
 //! does not pass under loom), so each model takes one of the two. Jobs assert nothing: the pool would contain it.

@@ -1,4 +1,8 @@
-//! Models of the channel: closing against sending against receiving, the rendezvous, and giving up in between.
+//! The channel under loom: each message is received once or given back, at a close on either side, at a rendezvous, and
+//! when somebody gives up; the room that a receive makes goes to a sender that waits for it.
+//!
+//! All of `channel/shared.rs` (`send`, `recv`, `put`, `Inner::take`, `drop_sender`, `drop_receiver`) runs as it ships, behind
+//! the handles that users have, over the real wait list. Nobody is played. A wake that is lost is a deadlock.
 
 use super::*;
 use loom::thread;

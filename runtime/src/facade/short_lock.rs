@@ -73,16 +73,15 @@ impl ShortLock {
 
     /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
     fn acquire_soon(&self) -> bool {
-        for round in 0..PAUSES {
+        let pauses = (0..PAUSES).any(|round| {
             (0..1 << round).for_each(|_| spin_loop());
-            if self.try_acquire() {
-                return true;
-            }
-        }
-        (0..SLICES).any(|_| {
-            thread::yield_now();
             self.try_acquire()
-        })
+        });
+        pauses
+            || (0..SLICES).any(|_| {
+                thread::yield_now();
+                self.try_acquire()
+            })
     }
 
     /// Gives the lock back. Called by its owner.

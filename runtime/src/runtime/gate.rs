@@ -19,6 +19,9 @@ use crate::greenlet::registry::Shard;
 use crate::hub::metrics::Counters;
 use std::ptr::NonNull;
 
+#[cfg(all(test, greenhub_loom))]
+mod model;
+
 const RUNNING: u8 = 0;
 const CLOSING: u8 = 1;
 const ENDED: u8 = 2;

@@ -1,4 +1,8 @@
-//! Models of the primitives: exclusion, no lost wake-up and no lost hand-over, whichever waiter gives up.
+//! The primitives under loom: exclusion, no lost wake-up and no lost hand-over, whichever waiter gives up; no permit is
+//! swallowed, no notification is lost, and readers pass a writer that gave up.
+//!
+//! All of `sync/raw_mutex.rs`, `raw_rwlock.rs`, `semaphore.rs`, `condvar.rs` and `event.rs` runs as it ships, behind the
+//! types that users have, over the real wait list. Nobody is played. A wake that is lost is a deadlock.
 
 use super::*;
 use crate::facade::{Arc, UnsafeCell};

@@ -1,8 +1,8 @@
 //! Timers under loom: no timer is lost, a wake that is none is noticed as such, and nobody uses an alarm whose
 //! greenlet has ended, whoever fires the wheel: its hub, or another one that looks after it.
 //!
-//! [`Alarm`] and [`Timers`] run as they ship, over the real wheel, state word and header; every use of a header through
-//! its alarm reads a cell that its end writes.
+//! [`Alarm`] and [`Timers`], all of `timer/mod.rs`, run as they ship, over the real wheel, state word and header; every
+//! use of a header through its alarm reads a cell that its end writes. Played are the greenlet's queue and its hubs.
 
 use super::{Alarm, Fired, NEVER, Timers};
 use crate::facade::{Arc, Condvar, Mutex};

@@ -1,4 +1,8 @@
-//! Models of a reporter that holds a parked greenlet still while others end its wait.
+//! A reporter holds a parked greenlet still while others end its wait: the wait is ended once, by whoever owes the push
+//! then, and neither its token, its kill nor its mask is lost.
+//!
+//! `State::borrow_parked` and `give_back` of `greenlet/state.rs` run as they ship, against `wake`, `unpark`, `kill` and
+//! `timer`.
 
 use super::{Commit, Kill, State, Wake};
 use loom::sync::Arc;

@@ -1,7 +1,8 @@
 //! The deque: every entry comes to exactly one taker, who sees what was written before it was pushed, and nobody reads a
 //! buffer that is gone.
 //!
-//! Covers all of `deque.rs` as it ships, with buffers of two slots so that they are soon replaced.
+//! All of `hub/deque.rs`, `deque/thief.rs` and `deque/buffer.rs` runs as it ships, with buffers of two slots so that they are
+//! soon replaced. Nobody is played.
 
 use super::{Steal, Stealer, Word, Worker};
 use crate::facade::{Arc, UnsafeCell};

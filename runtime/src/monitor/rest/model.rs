@@ -1,4 +1,7 @@
-//! Models of the monitor's rest.
+//! The monitor's rest under loom: it rests only while every hub sleeps, and of the hubs that get up exactly one rings.
+//!
+//! `Rest::lie_down`, `must_ring` and `undisturbed` of `monitor/rest.rs` run as they ship, with `Bed::lie_down`, `get_up` and
+//! `is_asleep` of `hub/idle.rs`. Played are the hubs, each of which gets up once, and the monitor, which tries to rest once.
 
 use super::Rest;
 use crate::hub::idle::Bed;

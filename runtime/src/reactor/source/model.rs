@@ -1,5 +1,9 @@
-//! Every interleaving of event, system call and wait. The "descriptor" is a counter of unread bytes; the "kernel"
-//! adds to it and then reports the change, as an edge-triggered queue does. A lost event shows as a deadlock.
+//! Readiness of a descriptor under loom: no event is lost, to a clear that comes late, to a short read, to another waiter
+//! or to one that gave up; every waiter of the direction is woken, and none of the other.
+//!
+//! `Source::observe`, `set`, `clear`, `clear_after_short_read` and `wait` of `reactor/source/mod.rs` run as they ship, with
+//! `source/waiters.rs` and a thread's wait. Played is the kernel: the "descriptor" is a counter of unread bytes, to
+//! which it adds before it reports the change, as an edge-triggered queue does. A lost event is a deadlock.
 
 use super::{Awaited, Direction, Readiness, Source};
 use crate::facade::Arc;

@@ -1,4 +1,8 @@
-//! Models of the wait list: cancelling against handing over, two waiters and one permit, order.
+//! The wait list under loom: a hand-over is not lost to a waiter that gives up, nor made twice, and who came first is
+//! woken first.
+//!
+//! `List` (`wake_next`, `end_first`) and `Wait::in_line` of `wait/list.rs` run as they ship, with `wait/waiter.rs` and a
+//! thread's wait. Played is an owner of a list: a counting permit, the smallest there is.
 
 use super::*;
 use crate::facade::Arc;

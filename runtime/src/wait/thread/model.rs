@@ -1,4 +1,7 @@
-//! A thread's wait under loom.
+//! A thread's wait under loom: a wake is not lost and shows what was written before it; of two wakers one ends the wait; a
+//! waker and a deadline agree on which of them did; a stale epoch ends no later wait.
+//!
+//! `ThreadParker::park`, `end` and `epoch` of `wait/thread.rs` run as they ship. Nobody is played.
 
 use super::*;
 use crate::facade::atomic::{AtomicUsize, Ordering};
