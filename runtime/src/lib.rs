@@ -140,7 +140,7 @@ pub use crate::greenlet::park::{park, park_timeout, yield_now};
 pub use crate::greenlet::scope::{Scope, ScopedJoinHandle, scope};
 pub use crate::greenlet::spawn::{spawn, spawn_later, spawn_local};
 pub use crate::greenlet::timeout::{no_switch, shield, timeout};
-pub use crate::greenlet::unwind::{panicking, resume_unwind};
+pub use crate::greenlet::unwind::{catch_unwind, panicking, resume_unwind};
 #[cfg(greenhub_loom)]
 pub use crate::model::model;
 pub use crate::runtime::run;

@@ -12,6 +12,7 @@
 
 use super::atomic::{AtomicBool, Ordering};
 use super::{in_models, spin_loop, thread};
+use std::iter::repeat_n;
 use std::time::Duration;
 
 #[cfg(all(test, greenhub_loom))]
@@ -26,10 +27,10 @@ pub(crate) struct ShortLock {
     locked: AtomicBool,
 }
 
-/// How often to look again before the first nap: after pauses that double, then after the rest of the time slice. A model
+/// How long to pause between looks before the first nap: some spins, and then the rest of the time slice, so often. A model
 /// goes from look to look.
-const PAUSES: u32 = in_models(0, 5);
-const SLICES: u32 = in_models(0, 3);
+const SPINS: &[u32] = in_models(&[], &[1, 2, 4, 8, 16]);
+const SLICES: usize = in_models(0, 3);
 
 /// The first nap and the longest, of which the kernel makes some more. A stopped owner runs again within some
 /// milliseconds as a rule.
@@ -73,12 +74,12 @@ impl ShortLock {
 
     /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
     fn acquire_soon(&self) -> bool {
-        let pauses = (0..PAUSES).any(|round| {
-            (0..1 << round).for_each(|_| spin_loop());
+        let after_spins = SPINS.iter().any(|spins| {
+            (0..*spins).for_each(|_| spin_loop());
             self.try_acquire()
         });
-        pauses
-            || (0..SLICES).any(|_| {
+        after_spins
+            || repeat_n((), SLICES).any(|()| {
                 thread::yield_now();
                 self.try_acquire()
             })

@@ -8,12 +8,12 @@
 //! * nobody else on this hub is suspended mid-unwinding: std's answer is the running greenlet's;
 //! * somebody is: the running greenlet unwinds if its panic hook ran, or the runtime itself began its unwinding.
 //!
-//! The runtime's own catches keep the books ([`catch`]). User code that catches a kill or a timeout is seen to do so when
-//! it drops the payload, in which there is a [`Mark`].
+//! The runtime's own catches keep the books ([`catch`]), and so do users' that go through [`catch_unwind`]. Other code that
+//! catches a kill or a timeout is seen to do so when it drops the payload, in which there is a [`Mark`].
 //!
 //! One case is beyond knowing: while another greenlet of the hub is suspended mid-unwinding, this one panics *and*
-//! catches that panic itself. It then counts as unwinding until std's count is zero again, which only keeps kills and
-//! timeouts for later.
+//! catches that panic by std's means. It then counts as unwinding until std's count is zero again, or until it returns to
+//! a [`catch_unwind`] around it, which only keeps kills and timeouts for later.
 //!
 //! And it rests on the panic hook: a program that replaces the hook after its first runtime has started, without calling
 //! the one before, or that re-raises with std's `resume_unwind` while a neighbour unwinds, takes that knowledge away.
@@ -23,7 +23,7 @@
 
 use super::current::{self, Running};
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe};
 use std::sync::Once;
 
 /// Whether the *greenlet* that calls this is unwinding; on a plain OS thread, whether the thread is.
@@ -92,19 +92,65 @@ pub(crate) fn after_switch() {
     }
 }
 
-/// `catch_unwind` that keeps the books: what the greenlet knew of its unwinding before holds again after. Every place
+/// Std's `catch_unwind` that keeps the books: what the greenlet unwound for before, it unwinds for after. Every place
 /// where the runtime catches what goes on running afterwards uses this; otherwise the greenlet would count as
 /// unwinding, out of reach of kills and timeouts, for as long as a neighbour is suspended in the middle of its own.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
-    let before =
-        current::greenlet_even_in_hook().map_or(Unwinding::NOT, |greenlet| greenlet.fiber.unwinding.get());
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    if result.is_err()
+    let before = unwinding_for();
+    let result = std::panic::catch_unwind(AssertUnwindSafe(f));
+    // Also if `f` returned, for it may have caught something by std's means; but where nobody unwinds, nobody asks.
+    if (result.is_err() || std::thread::panicking())
         && let Some(greenlet) = current::greenlet_even_in_hook()
     {
         greenlet.fiber.unwinding.set(before);
     }
     result
+}
+
+/// What the running greenlet unwinds for. What it noted last may be an unwinding that it has caught.
+fn unwinding_for() -> Unwinding {
+    if !std::thread::panicking() {
+        return Unwinding::NOT;
+    }
+    match current::greenlet_even_in_hook() {
+        Some(greenlet) if is_unwinding_slow(greenlet) => match greenlet.fiber.unwinding.get() {
+            Unwinding::NOT => Unwinding::PANIC,
+            known => known,
+        },
+        _ => Unwinding::NOT,
+    }
+}
+
+/// Calls `f` and gives what it returns, or the payload of the panic that ended it: std's
+/// [`catch_unwind`](std::panic::catch_unwind), for greenlets. Prefer it inside them.
+///
+/// Std counts panics per OS thread. While a neighbour on the same hub is suspended in the middle of its unwinding, it
+/// cannot tell that another greenlet has caught a panic: that one goes on counting as unwinding, and no kill and no
+/// timeout reaches it, until the neighbour is done. What is caught here is over at once. That is true of what `f` itself
+/// has caught by std's means too, so this is what to wrap around code of others that catches panics.
+///
+/// As with std's, a kill or a timeout that unwinds `f` is caught as well, and is over: the greenlet goes on. Hand on with
+/// [`resume_unwind`] what is not for you. On a plain OS thread this is std's function.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let handle = greenhub::spawn(|| {
+///     let number = greenhub::catch_unwind(|| "many".parse::<u32>().unwrap());
+///     assert!(number.is_err() && !greenhub::panicking());
+///     greenhub::sleep(Duration::from_secs(60)); // can be killed, whoever else unwinds meanwhile
+/// });
+/// greenhub::sleep(Duration::from_millis(5));
+/// handle.kill();
+/// assert!(handle.join().unwrap_err().is_killed());
+/// ```
+pub fn catch_unwind<F, T>(f: F) -> std::thread::Result<T>
+where
+    F: FnOnce() -> T + UnwindSafe,
+{
+    catch(f)
 }
 
 /// Goes on with a panic that was caught, without running the panic hook. As `std::panic::resume_unwind`, but
@@ -162,7 +208,7 @@ impl Unwinding {
 /// Drops a panic's payload nobody wants. Its destructor is the user's, and what that panics with in turn is left
 /// undropped: this must not unwind, for it is called at a greenlet's base and on hubs' stacks.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+    if let Err(another) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);
     }
 }

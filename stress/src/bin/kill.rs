@@ -8,7 +8,6 @@ use greenhub::{JoinHandle, channel, park, scope, shield, sleep, spawn, spawn_lat
 use greenhub_stress::{Chance, Inside, Ledger, Stress, Witness, compute, die, progress, sum};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -306,18 +305,13 @@ fn be(state: u64, zoo: &Zoo, mut chance: Chance, message: Witness) {
 /// Catches its kills, up to the third.
 fn stubborn(zoo: &Zoo, number: usize) {
     for _ in 0..2 {
-        let caught = catch_unwind(AssertUnwindSafe(|| {
+        let caught = greenhub::catch_unwind(|| {
             loop {
                 park();
             }
-        }));
-        assert!(caught.is_err());
+        });
+        assert!(caught.is_err() && !greenhub::panicking());
         zoo.struck[number].fetch_add(1, SeqCst);
-        // Beside a neighbour that is suspended in its unwinding, who has caught one with std's means counts as unwinding
-        // too, and a wait begun then is out of reach of kills.
-        while greenhub::panicking() {
-            yield_now();
-        }
         shield(|| sleep(Duration::from_micros(50)));
     }
     sleep(FOR_EVER);

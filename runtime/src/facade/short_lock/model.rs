@@ -50,5 +50,5 @@ fn model_two_owners_take_turns() {
 
 #[test]
 fn model_three_owners_take_turns() {
-    owners(2, 2, 1);
+    owners(1, 2, 1);
 }
