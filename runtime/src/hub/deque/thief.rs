@@ -49,6 +49,11 @@ impl<T: Word> Stealer<T> {
 
     /// Takes up to `limit` of the oldest, no more than half, rounded up. Gives the first; the others are in `into`.
     pub(crate) fn steal_batch_with_limit_and_pop(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
+        debug_assert!(limit > 0, "a thief takes something");
+        // Before anything is written to what the owner reads.
+        if self.is_empty() {
+            return Steal::Empty;
+        }
         let thieves = &self.shared.theirs.thieves;
         // Relaxed: ordered by the fence.
         thieves.fetch_add(1, Ordering::Relaxed);
@@ -86,30 +91,37 @@ impl<T: Word> Stealer<T> {
     }
 
     fn steal_singly(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
+        let (mut front, back) = self.range();
+        let length = back.wrapping_sub(front) as isize;
+        if length <= 0 {
+            return Steal::Empty;
+        }
+        let count = (length as usize).div_ceil(2).min(limit);
+        into.reserve(count - 1);
         let mut first = None;
-        let mut left = limit;
-        while left > 0 {
-            let (front, back) = self.range();
-            let length = back.wrapping_sub(front) as isize;
-            if length <= 0 {
-                break;
-            }
+        // Shown to other thieves when all have come: there is no use in their taking some of it back meanwhile.
+        let mut came = into.back.get();
+        for _ in 0..count {
             let word = self.buffer().slot(front).load(Ordering::Relaxed);
             if !self.advance(front, 1) {
-                return first.map_or(Steal::Retry, Steal::Success);
+                break;
             }
-            // SAFETY: made by `push`.
-            let entry = unsafe { entry(word) };
             match first {
-                None => {
-                    first = Some(entry);
-                    left = left.min((length as usize).div_ceil(2));
+                // SAFETY: made by `push`.
+                None => first = Some(unsafe { entry(word) }),
+                Some(_) => {
+                    into.buffer().slot(came).store(word, Ordering::Relaxed);
+                    came += 1;
                 }
-                Some(_) => into.push(entry),
             }
-            left -= 1;
+            let (now, back) = self.range();
+            if now != front + 1 || back.wrapping_sub(now) as isize <= 0 {
+                break;
+            }
+            front = now;
         }
-        first.map_or(Steal::Empty, Steal::Success)
+        into.publish(came);
+        first.map_or(Steal::Retry, Steal::Success)
     }
 
     /// Gets what lies from `front` on (rule 1), unless somebody was quicker.
