@@ -183,7 +183,9 @@ impl<T: Word> Worker<T> {
         }
         let last = back - 1;
         let shared = &self.shared;
-        shared.ours.back.store(last, Ordering::Relaxed);
+        // Release: as in `publish`. A thief that sees this index gets what lies below it, and a plain store is no part of what
+        // an earlier Release by the same thread began.
+        shared.ours.back.store(last, Ordering::Release);
         // Either a thief sees the lower `back`, or we see that it has moved `front`; pairs with the fence in `range`.
         fence(Ordering::SeqCst);
         let front = self.front();
