@@ -204,21 +204,21 @@ impl<T: Word> Worker<T> {
 
     /// Takes all, oldest first.
     pub(crate) fn take_all(&self, into: &mut Vec<T>) {
-        let before = into.len();
         let back = self.back.get();
         let mut front = self.front();
         while front != back {
-            let words = (front..back).map(|at| self.buffer().slot(at).load(Ordering::Relaxed));
-            // SAFETY: made by `push`.
-            into.extend(words.map(|word| unsafe { entry::<T>(word) }));
             // SeqCst: as in `pop_newest`, for thieves may be after the last of them.
             match self.shared.theirs.front.compare_exchange(front, back, Ordering::SeqCst, Ordering::Acquire)
             {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(now) => front = now,
             }
-            into.truncate(before);
         }
+        // Read when they are ours, for only the owner fills their slots anew: were many read before the exchange, it would
+        // lose to one thief after another.
+        let words = (front..back).map(|at| self.buffer().slot(at).load(Ordering::Relaxed));
+        // SAFETY: made by `push`.
+        into.extend(words.map(|word| unsafe { entry::<T>(word) }));
     }
 
     /// No fewer than there are: thieves only take.
