@@ -232,11 +232,13 @@ impl<T: Word> Worker<T> {
         self.len() == 0
     }
 
-    /// Gives back the memory of a longer queue.
+    /// Gives back the memory of a longer queue, and what a thief has kept from being freed.
     pub(crate) fn trim(&self) {
         let size = self.len().next_power_of_two().max(SMALLEST);
         if size < self.buffer().size() {
             self.replace_buffer(size);
+        } else {
+            self.free_replaced();
         }
     }
 
@@ -252,17 +254,26 @@ impl<T: Word> Worker<T> {
         let ours = &self.shared.ours;
         // Release: whoever sees the buffer sees its slots; pairs with `Stealer::buffer`.
         let old = ours.buffer.swap(new, Ordering::Release);
+        // SAFETY: the owner's alone.
+        ours.replaced.with_mut(|replaced| unsafe { (*replaced).push(old) });
+        self.free_replaced();
+    }
+
+    /// Frees the buffers that were replaced, unless a thief may be reading one.
+    fn free_replaced(&self) {
+        let replaced = &self.shared.ours.replaced;
+        // SAFETY: the owner's alone.
+        if replaced.with(|replaced| unsafe { (*replaced).is_empty() }) {
+            return;
+        }
         // Either a thief sees the new buffer, or it is counted in here; pairs with the fence in `steal_batch_with_limit_and_pop`.
         fence(Ordering::SeqCst);
         // Acquire: pairs with the Release of thieves that have counted themselves out, and read no more.
         let nobody = self.shared.theirs.thieves.load(Ordering::Acquire) == 0;
-        // SAFETY: the owner's alone.
-        ours.replaced.with_mut(|replaced| unsafe {
-            (*replaced).push(old);
-            if nobody {
-                free(&mut *replaced);
-            }
-        });
+        if nobody {
+            // SAFETY: the owner's alone, and nobody reads them.
+            replaced.with_mut(|replaced| unsafe { free(&mut *replaced) });
+        }
     }
 }
 
