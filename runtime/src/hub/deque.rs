@@ -183,7 +183,9 @@ impl<T: Word> Worker<T> {
         }
         let last = back - 1;
         let shared = &self.shared;
-        shared.ours.back.store(last, Ordering::Relaxed);
+        // Release: as in `publish`. A thief that sees this index gets what lies below it, and a plain store is no part of what
+        // an earlier Release by the same thread began.
+        shared.ours.back.store(last, Ordering::Release);
         // Either a thief sees the lower `back`, or we see that it has moved `front`; pairs with the fence in `range`.
         fence(Ordering::SeqCst);
         let front = self.front();
@@ -202,21 +204,21 @@ impl<T: Word> Worker<T> {
 
     /// Takes all, oldest first.
     pub(crate) fn take_all(&self, into: &mut Vec<T>) {
-        let before = into.len();
         let back = self.back.get();
         let mut front = self.front();
         while front != back {
-            let words = (front..back).map(|at| self.buffer().slot(at).load(Ordering::Relaxed));
-            // SAFETY: made by `push`.
-            into.extend(words.map(|word| unsafe { entry::<T>(word) }));
             // SeqCst: as in `pop_newest`, for thieves may be after the last of them.
             match self.shared.theirs.front.compare_exchange(front, back, Ordering::SeqCst, Ordering::Acquire)
             {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(now) => front = now,
             }
-            into.truncate(before);
         }
+        // Read when they are ours, for only the owner fills their slots anew: were many read before the exchange, it would
+        // lose to one thief after another.
+        let words = (front..back).map(|at| self.buffer().slot(at).load(Ordering::Relaxed));
+        // SAFETY: made by `push`.
+        into.extend(words.map(|word| unsafe { entry::<T>(word) }));
     }
 
     /// No fewer than there are: thieves only take.
@@ -230,11 +232,13 @@ impl<T: Word> Worker<T> {
         self.len() == 0
     }
 
-    /// Gives back the memory of a longer queue.
+    /// Gives back the memory of a longer queue, and what a thief has kept from being freed.
     pub(crate) fn trim(&self) {
         let size = self.len().next_power_of_two().max(SMALLEST);
         if size < self.buffer().size() {
             self.replace_buffer(size);
+        } else {
+            self.free_replaced();
         }
     }
 
@@ -250,17 +254,26 @@ impl<T: Word> Worker<T> {
         let ours = &self.shared.ours;
         // Release: whoever sees the buffer sees its slots; pairs with `Stealer::buffer`.
         let old = ours.buffer.swap(new, Ordering::Release);
+        // SAFETY: the owner's alone.
+        ours.replaced.with_mut(|replaced| unsafe { (*replaced).push(old) });
+        self.free_replaced();
+    }
+
+    /// Frees the buffers that were replaced, unless a thief may be reading one.
+    fn free_replaced(&self) {
+        let replaced = &self.shared.ours.replaced;
+        // SAFETY: the owner's alone.
+        if replaced.with(|replaced| unsafe { (*replaced).is_empty() }) {
+            return;
+        }
         // Either a thief sees the new buffer, or it is counted in here; pairs with the fence in `steal_batch_with_limit_and_pop`.
         fence(Ordering::SeqCst);
         // Acquire: pairs with the Release of thieves that have counted themselves out, and read no more.
         let nobody = self.shared.theirs.thieves.load(Ordering::Acquire) == 0;
-        // SAFETY: the owner's alone.
-        ours.replaced.with_mut(|replaced| unsafe {
-            (*replaced).push(old);
-            if nobody {
-                free(&mut *replaced);
-            }
-        });
+        if nobody {
+            // SAFETY: the owner's alone, and nobody reads them.
+            replaced.with_mut(|replaced| unsafe { free(&mut *replaced) });
+        }
     }
 }
 

@@ -70,6 +70,23 @@ fn a_short_queue_gives_the_memory_of_a_long_one_back() {
 }
 
 #[test]
+fn what_a_thief_kept_from_being_freed_goes_later() {
+    let deque = Worker::new_fifo();
+    let replaced = || {
+        // SAFETY: nobody else has this deque.
+        deque.shared.ours.replaced.with(|replaced| unsafe { (*replaced).len() })
+    };
+    deque.shared.theirs.thieves.fetch_add(1, Relaxed);
+    (0..1000).for_each(|number| deque.push(number));
+    while deque.pop().is_some() {}
+    deque.trim();
+    assert_eq!(replaced(), 4);
+    deque.shared.theirs.thieves.fetch_sub(1, Relaxed);
+    deque.trim();
+    assert_eq!(replaced(), 0);
+}
+
+#[test]
 fn each_entry_comes_to_one_taker() {
     const ENTRIES: usize = 200_000;
     for deque in [Worker::new_fifo(), Worker::new_lifo()] {
