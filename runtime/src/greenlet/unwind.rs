@@ -98,20 +98,28 @@ pub(crate) fn after_switch() {
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     let before = unwinding_for();
     let result = std::panic::catch_unwind(AssertUnwindSafe(f));
-    // Also if `f` returned, for it may have caught something by std's means; but where nobody unwinds, nobody asks.
-    if (result.is_err() || std::thread::panicking())
-        && let Some(greenlet) = current::greenlet_even_in_hook()
-    {
-        greenlet.fiber.unwinding.set(before);
+    if result.is_err() {
+        unwinds_for(before);
     }
     result
 }
 
 /// What the running greenlet unwinds for. What it noted last may be an unwinding that it has caught.
+#[inline]
 fn unwinding_for() -> Unwinding {
-    if !std::thread::panicking() {
-        return Unwinding::NOT;
+    if std::thread::panicking() { unwinding_for_slow() } else { Unwinding::NOT }
+}
+
+/// Notes what the running greenlet unwinds for.
+#[cold]
+fn unwinds_for(unwinding: Unwinding) {
+    if let Some(greenlet) = current::greenlet_even_in_hook() {
+        greenlet.fiber.unwinding.set(unwinding);
     }
+}
+
+#[cold]
+fn unwinding_for_slow() -> Unwinding {
     match current::greenlet_even_in_hook() {
         Some(greenlet) if is_unwinding_slow(greenlet) => match greenlet.fiber.unwinding.get() {
             Unwinding::NOT => Unwinding::PANIC,
@@ -150,7 +158,13 @@ pub fn catch_unwind<F, T>(f: F) -> std::thread::Result<T>
 where
     F: FnOnce() -> T + UnwindSafe,
 {
-    catch(f)
+    let before = unwinding_for();
+    let result = std::panic::catch_unwind(f);
+    // Also if `f` returned, for it may have caught something by std's means; but where nobody unwinds, nobody asks.
+    if result.is_err() || std::thread::panicking() {
+        unwinds_for(before);
+    }
+    result
 }
 
 /// Goes on with a panic that was caught, without running the panic hook. As `std::panic::resume_unwind`, but
