@@ -6,7 +6,7 @@ use super::header::{self, Header, Ref, take_result};
 use super::join_error::JoinError;
 use super::link::Link;
 use super::state::{Owner, Phase};
-use crate::facade::{Mutex, spin_loop};
+use crate::facade::Mutex;
 use crate::timer::clock;
 use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use std::fmt;
@@ -305,27 +305,9 @@ pub(crate) fn wait_with(header: &Ref, deadline: Option<Instant>, interrupts: Int
     wait_listed(header, deadline, interrupts)
 }
 
-/// How often a joiner looks again at what another hub runs before it waits. Where children are small, the joiner catches up
-/// with a thief that runs them in the order in which they are joined, time and again; to be parked and woken across hubs
-/// takes several times as long as this.
-const LOOKS: usize = crate::facade::in_models(0, 8);
-
-/// Whether it ends while the caller spins for a moment: on another hub, for on this one nothing else gets on meanwhile.
-fn ends_at_once(header: &Ref) -> bool {
-    let elsewhere = current::hub().is_some_and(|hub| !std::ptr::eq(header.home(), hub.mailbox()));
-    elsewhere
-        && (0..LOOKS).any(|_| {
-            spin_loop();
-            header.state.load().is_done()
-        })
-}
-
 /// As [`wait_with`], in the join list.
 #[inline(never)]
 fn wait_listed(header: &Ref, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
-    if header.state.load().phase() == Phase::Awake && ends_at_once(header) {
-        return true;
-    }
     loop {
         if header.state.load().is_done() {
             return true;

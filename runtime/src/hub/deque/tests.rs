@@ -34,10 +34,16 @@ fn the_owner_takes_its_end() {
 
 #[test]
 fn thieves_take_the_oldest_half_within_their_limit() {
-    for deque in [filled(Worker::new_fifo(), 1000), filled(Worker::new_lifo(), 1000)] {
+    for (deque, newest_first) in
+        [(filled(Worker::new_fifo(), 1000), false), (filled(Worker::new_lifo(), 1000), true)]
+    {
         let (victim, own) = (deque.stealer(), Worker::new_fifo());
+        let mut others: Vec<_> = (1..16).collect();
+        if newest_first {
+            others.reverse();
+        }
         assert_eq!(steal(&victim, &own, 16), Some(0));
-        assert_eq!(rest(&own), (1..16).collect::<Vec<_>>());
+        assert_eq!(rest(&own), others);
         assert_eq!((deque.len(), victim.len()), (984, 984));
         assert_eq!(steal(&victim, &own, 10_000), Some(16));
         assert_eq!(own.len(), 491);

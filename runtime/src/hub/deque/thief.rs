@@ -47,7 +47,8 @@ impl<T: Word> Stealer<T> {
         unsafe { &*self.shared.ours.buffer.load(Ordering::Acquire) }
     }
 
-    /// Takes up to `limit` of the oldest, no more than half, rounded up. Gives the first; the others are in `into`.
+    /// Takes up to `limit` of the oldest, no more than half, rounded up. Gives the first; the others are in `into`, in the
+    /// order in which their owner would have taken them.
     pub(crate) fn steal_batch_with_limit_and_pop(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
         debug_assert!(limit > 0, "a thief takes something");
         // Before anything is written to what the owner reads.
@@ -99,7 +100,7 @@ impl<T: Word> Stealer<T> {
         let count = (length as usize).div_ceil(2).min(limit);
         into.reserve(count - 1);
         let mut first = None;
-        // Shown to other thieves when all have come: there is no use in their taking some of it back meanwhile.
+        // Shown to other thieves when all have come: there is no use in their taking some back meanwhile.
         let mut came = into.back.get();
         for _ in 0..count {
             let word = self.buffer().slot(front).load(Ordering::Relaxed);
@@ -119,6 +120,17 @@ impl<T: Word> Stealer<T> {
                 break;
             }
             front = now;
+        }
+        // The newest first, as their owner would have had them. A joiner who goes from the oldest on would meet a thief who
+        // does the same at every one of them, and wait for it.
+        let (mut low, mut high) = (into.back.get(), came);
+        while low + 1 < high {
+            high -= 1;
+            let (older, newer) = (into.buffer().slot(low), into.buffer().slot(high));
+            let word = older.load(Ordering::Relaxed);
+            older.store(newer.load(Ordering::Relaxed), Ordering::Relaxed);
+            newer.store(word, Ordering::Relaxed);
+            low += 1;
         }
         into.publish(came);
         first.map_or(Steal::Retry, Steal::Success)
