@@ -80,14 +80,14 @@ pub(crate) struct Queue {
     /// No fewer than the deque holds: thieves only take.
     deque_at_most: Cell<usize>,
     overflow: Worker<Entry>,
-    /// No fewer than the overflow holds; not zero before the deque is empty too.
+    /// No fewer than the overflow holds; not zero before the deque is empty too, unless a sweep has emptied it.
     overflow_at_most: Cell<usize>,
     turn: Cell<u32>,
     /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
     stale: Cell<usize>,
     /// Migrate mode: started greenlets lie in the deque too.
     mixed: bool,
-    /// Then: no fewer than the unstarted ones among them.
+    /// Then: how many of them are unstarted, but for those that came by stealing; `sort_out` counts anew before it acts.
     unstarted_at_most: Cell<usize>,
     /// For `sweep`; empty but in it.
     swept: Cell<Vec<Entry>>,

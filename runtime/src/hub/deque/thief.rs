@@ -31,7 +31,8 @@ impl<T: Word> Stealer<T> {
     /// `front` and `back`, as of one moment or another.
     #[inline]
     fn range(&self) -> (usize, usize) {
-        // Acquire: an index that has been reached is followed by a `back` that is no older.
+        // Acquire: pairs with the exchange of a thief before. (What is read here may still be of different moments: a range
+        // that runs backwards is empty, and one that begins too early is not got.)
         let front = self.shared.theirs.front.load(Ordering::Acquire);
         // Pairs with the fence in `pop_newest`, and with that of a hub which has pushed and looks for sleepers.
         fence(Ordering::SeqCst);
