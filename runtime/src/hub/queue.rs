@@ -215,7 +215,10 @@ impl Queue {
         let ring = self.ring();
         if self.deque_at_most.get() == 0 && self.overflow_at_most.get() == 0 {
             let entry = ring.pop_front().map(|(entry, _)| entry);
-            self.fetch_ahead();
+            // Where one was woken others were: who only yields to each other does not look.
+            if entry.is_some_and(Entry::is_woken) {
+                self.fetch_ahead();
+            }
             return entry;
         }
         self.pop_mixed()
