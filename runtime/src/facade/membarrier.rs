@@ -40,6 +40,13 @@ pub(crate) fn heavy() {
     }
 }
 
+/// Asks the kernel, so that no fence has to. To be called before threads are started that pass fences: of a process with
+/// several threads the kernel waits for each to pass by, which takes milliseconds (5 to 15 were seen), and the first to
+/// need a fence would be stopped for so long.
+pub(crate) fn prepare() {
+    is_granted();
+}
+
 #[cold]
 fn light_slow() {
     if !is_granted() {

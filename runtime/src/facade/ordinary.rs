@@ -76,7 +76,7 @@ pub(crate) use crate::hub::deque;
 /// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, under loom and in a schedule, both *are* that fence.
 pub(crate) mod lopsided_fence {
     #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
-    pub(crate) use super::membarrier::{heavy, light};
+    pub(crate) use super::membarrier::{heavy, light, prepare};
 
     #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) fn light() {
@@ -84,6 +84,8 @@ pub(crate) mod lopsided_fence {
     }
     #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) use light as heavy;
+    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
+    pub(crate) fn prepare() {}
 }
 
 #[cfg(all(target_os = "linux", not(greenhub_schedule)))]

@@ -263,6 +263,7 @@ impl Builder {
             let _initialising = fork::INITIALISING.lock();
             unwind::install_hook();
             crate::timer::clock::start();
+            crate::facade::lopsided_fence::prepare();
             crate::stack::explore_system();
             // SAFETY: `describe` is given what `set_owner` was given: a header, alive while it owns the stack.
             overflow::install(describe_owner)?;
