@@ -52,10 +52,6 @@ impl<T: Word> Stealer<T> {
     /// order in which their owner would have taken them.
     pub(crate) fn steal_batch_with_limit_and_pop(&self, into: &Worker<T>, limit: usize) -> Steal<T> {
         debug_assert!(limit > 0, "a thief takes something");
-        // Before anything is written to what the owner reads.
-        if self.is_empty() {
-            return Steal::Empty;
-        }
         let thieves = &self.shared.theirs.thieves;
         // Relaxed: ordered by the fence.
         thieves.fetch_add(1, Ordering::Relaxed);
