@@ -99,7 +99,14 @@ impl<T: Word> Stealer<T> {
         let mut first = None;
         // Shown to other thieves when all have come: there is no use in their taking some back meanwhile.
         let mut came = into.back.get();
-        for _ in 0..count {
+        for taken in 0..count {
+            if taken > 0 {
+                let (now, back) = self.range();
+                if now != front + 1 || back.wrapping_sub(now) as isize <= 0 {
+                    break;
+                }
+                front = now;
+            }
             let word = self.buffer().slot(front).load(Ordering::Relaxed);
             if !self.advance(front, 1) {
                 break;
@@ -112,11 +119,6 @@ impl<T: Word> Stealer<T> {
                     came += 1;
                 }
             }
-            let (now, back) = self.range();
-            if now != front + 1 || back.wrapping_sub(now) as isize <= 0 {
-                break;
-            }
-            front = now;
         }
         // The newest first, as their owner would have had them. A joiner who goes from the oldest on would meet a thief who
         // does the same at every one of them, and wait for it.
