@@ -9,7 +9,7 @@
 #
 # First of all it proves that it can fail: the patch `none` changes a comment, and must be reported as surviving.
 #
-# .ci/mutants.sh             all of them; once MUTANTS_SECONDS (300; 0: no limit) are over no further ones are begun.
+# .ci/mutants.sh             all of them; once MUTANTS_SECONDS (120; 0: no limit) are over no further ones are begun.
 #                            Their order is that of MUTANTS_SEED (the day), and what was left out is printed
 # .ci/mutants.sh NAME...     these, one by one, without a limit
 # .ci/mutants.sh --check     only whether the verification page agrees with the patches and the models; builds nothing
@@ -21,7 +21,7 @@ patches=.ci/mutants
 page=runtime/src/guide/verification.md
 work=$PWD/target/mutants
 tree=$work/tree
-seconds="${MUTANTS_SECONDS:-300}"
+seconds="${MUTANTS_SECONDS:-120}"
 seed="${MUTANTS_SEED:-$(($(date +%s) / 86400))}"
 
 # The ordinary suite's smoke test: on OS threads and on 1, 2 and 4 hubs of both modes greenlets spawn, sleep, lock, send,

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs whole runtimes under seeded schedules: the hubs that ship, over a scheduler, a clock and an event queue of our
-# own (runtime/src/schedule). Every scenario gets its part of SCHEDULE_SECONDS (75), with schedules nobody has seen
+# own (runtime/src/schedule). Every scenario gets its part of SCHEDULE_SECONDS (60), with schedules nobody has seen
 # before. A failure prints its seed: `SCHEDULE_SEED=N .ci/schedules.sh NAME` runs that one schedule again. Fails if any
 # scenario fails, or if none ran. `.ci/schedules.sh NAME` runs the scenarios with NAME in their path.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export SCHEDULE_SECONDS="${SCHEDULE_SECONDS:-75}"
+export SCHEDULE_SECONDS="${SCHEDULE_SECONDS:-60}"
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg greenhub_schedule"
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
 # With the runtime's own assertions.
