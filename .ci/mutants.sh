@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Do the models find the bugs they exist for? Replays the seeded bugs of .ci/mutants, each a patch whose first lines say
 # what it plants and which loom model must find it, over a copy of the tree in target/mutants. A bug counts as found
-# if the patch applies cleanly, the crate compiles, the ordinary smoke test below passes, and the model fails with a
+# if the patch applies cleanly, the crate compiles, the ordinary smoke test below passes (in one of two runs), and the model fails with a
 # counter-example, which is printed. Fails if a bug is not found, or if there is anything else wrong with its patch.
 #
 # Several are planted at once, to share a build, where none of them touches a file that the model of another runs. If

@@ -53,12 +53,14 @@ pub(crate) struct Worker<T> {
 
 // SAFETY: what is behind the pointers is the worker's own, or shared by rules 1 and 2.
 unsafe impl<T: Send> Send for Worker<T> {}
+
+/// Both sides' indices, each on cache lines of its own.
 struct Shared {
     theirs: Theirs,
     ours: Ours,
 }
 
-/// What thieves write.
+/// What thieves write, and the owner when it takes at the front.
 #[repr(align(128))]
 struct Theirs {
     front: AtomicUsize,
@@ -116,7 +118,8 @@ impl<T: Word> Worker<T> {
 
     #[inline]
     fn front(&self) -> usize {
-        // Acquire: pairs with the Release in the exchange of a thief, which had read what it took: its slot may be filled anew.
+        // Acquire: pairs with the Release in the exchange of a thief, which had read what it took: its slot may be filled
+        // anew.
         self.shared.theirs.front.load(Ordering::Acquire)
     }
 
@@ -266,7 +269,8 @@ impl<T: Word> Worker<T> {
         if replaced.with(|replaced| unsafe { (*replaced).is_empty() }) {
             return;
         }
-        // Either a thief sees the new buffer, or it is counted in here; pairs with the fence in `steal_batch_with_limit_and_pop`.
+        // Either a thief sees the new buffer, or it is counted in here; pairs with the fence in
+        // `steal_batch_with_limit_and_pop`.
         fence(Ordering::SeqCst);
         // Acquire: pairs with the Release of thieves that have counted themselves out, and read no more.
         let nobody = self.shared.theirs.thieves.load(Ordering::Acquire) == 0;

@@ -55,13 +55,13 @@ impl<T: Word> Stealer<T> {
         let thieves = &self.shared.theirs.thieves;
         // Relaxed: ordered by the fence.
         thieves.fetch_add(1, Ordering::Relaxed);
-        // Pairs with the fence in `replace_buffer`.
+        // Pairs with the fence in `free_replaced`.
         fence(Ordering::SeqCst);
         let stolen = match self.end {
             End::Oldest => self.steal_many(into, limit),
             End::Newest => self.steal_singly(into, limit),
         };
-        // Release: what was read of a buffer was read before; pairs with the Acquire in `replace_buffer`.
+        // Release: what was read of a buffer was read before; pairs with the Acquire in `free_replaced`.
         thieves.fetch_sub(1, Ordering::Release);
         stolen
     }
