@@ -12,7 +12,8 @@
 # .ci/mutants.sh             all of them; once MUTANTS_SECONDS (120; 0: no limit) are over no further ones are begun.
 #                            Their order is that of MUTANTS_SEED (the day), and what was left out is printed
 # .ci/mutants.sh NAME...     these, one by one, without a limit
-# .ci/mutants.sh --check     only whether the verification page agrees with the patches and the models; builds nothing
+# .ci/mutants.sh --check     only whether the verification page agrees with the patches and the models, and whether the
+#                            patches still fit the code; builds nothing
 # .ci/mutants.sh --table     writes the page's table from the patches
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,9 +76,15 @@ write_table() {
     rm "$fresh"
 }
 
-# Whether the page, the patches and the models speak of the same things.
+apply() { # name tree [--dry-run]
+    patch --directory "$2" --strip 1 --fuzz 0 --forward --batch --no-backup-if-mismatch --reject-file - "${@:3}" \
+        <"$patches/$1.patch"
+}
+
+# Whether the page, the patches and the models speak of the same things, and every patch still fits the code.
 check() {
     local wrong=0 name model file
+    command -v patch >/dev/null || { echo "mutants: there is no \`patch\` here"; exit 1; }
     if ! diff <(table_of_page) <(table); then
         echo "mutants: the table in $page (<) is not that of the patches (>): .ci/mutants.sh --table writes it"
         wrong=1
@@ -89,6 +96,9 @@ check() {
             wrong=1
         elif ! grep -rq "fn ${model##*::}()" runtime/src; then
             echo "mutants: $patches/$name.patch names a model that is not there: $model"
+            wrong=1
+        elif ! apply "$name" . --dry-run >/dev/null; then
+            echo "mutants: $patches/$name.patch does not apply any more"
             wrong=1
         fi
     done
@@ -237,8 +247,7 @@ weed() { # name...
 }
 
 plant() { # name
-    patch --directory "$tree" --strip 1 --fuzz 0 --forward --batch --no-backup-if-mismatch --reject-file - \
-        <"$patches/$1.patch" >"$work/patch.log" 2>&1
+    apply "$1" "$tree" >"$work/patch.log" 2>&1
 }
 
 # Builds what is planted, both ways, and says what does not compile.
@@ -320,7 +329,6 @@ case "${1-}" in
 esac
 
 check
-command -v patch >/dev/null || { echo "mutants: there is no \`patch\` here"; exit 1; }
 names=("$@")
 if [ $# -eq 0 ]; then
     # Another order each day, so that a limit leaves out others each time.
