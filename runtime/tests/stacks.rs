@@ -237,3 +237,30 @@ fn a_hundred_thousand_parked_greenlets_come_and_go() {
         handles.into_iter().for_each(|handle| handle.join().unwrap());
     });
 }
+
+#[test]
+fn after_a_burst_sleeping_hubs_give_the_memory_of_its_stacks_back() {
+    const NAME: &str = "after_a_burst_sleeping_hubs_give_the_memory_of_its_stacks_back";
+    const EACH: usize = 3_000;
+    fn resident() -> usize {
+        let sizes = std::fs::read_to_string("/proc/self/statm").unwrap();
+        sizes.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+    if child::is_child(NAME) {
+        let runtimes = ALL.map(|place| place.builder().build().unwrap());
+        let mut most = 0;
+        for runtime in &runtimes {
+            let handles: Vec<_> = (0..EACH).map(|_| runtime.spawn(greenhub::park)).collect();
+            common::eventually("all are parked", || runtime.metrics().stacks_in_use == EACH);
+            most = most.max(resident());
+            handles.iter().for_each(|handle| handle.greenlet().unpark());
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
+        }
+        // Nothing but the hubs themselves could wake them now. A page a stack, and some may be kept.
+        common::eventually("the memory has been given back", || {
+            resident() + ALL.len() * EACH * 9 / 10 <= most
+        });
+        return;
+    }
+    child::succeed(NAME, |_| {});
+}

@@ -22,6 +22,8 @@ pub(super) struct Pace {
     /// When the clock was last looked at, and when the event loop.
     looked: Cell<u64>,
     polled: Cell<u64>,
+    /// When unused stacks were last looked at by a hub that had work.
+    trimmed: Cell<u64>,
     hand_backs: Cell<u32>,
     hand_backs_since: Cell<u64>,
     /// The next doze of a watcher, and how often it has looked in vain.
@@ -35,6 +37,7 @@ impl Pace {
             quota: Cell::new(policy::CLOCK_EVERY),
             looked: Cell::new(now),
             polled: Cell::new(now),
+            trimmed: Cell::new(now),
             hand_backs: Cell::new(0),
             hand_backs_since: Cell::new(now),
             doze: Cell::new(0),
@@ -62,6 +65,8 @@ impl Pace {
 struct Asleep<'a> {
     hub: &'a Hub,
     until: u64,
+    /// Whether it has been idle for long enough to give memory back.
+    trims: bool,
 }
 
 impl Sleeper for Asleep<'_> {
@@ -74,12 +79,15 @@ impl Sleeper for Asleep<'_> {
     }
 
     fn block(&self) {
-        if self.until == NEVER {
-            self.hub.stacks().trim();
+        let mut until = self.until;
+        if self.trims {
             self.hub.blocks.trim();
             self.hub.queue.trim();
+            if let Some(time) = self.hub.stacks().trim() {
+                until = until.min(clock::after(time));
+            }
         }
-        self.hub.block_until(self.until.min(self.hub.timers().next()));
+        self.hub.block_until(until.min(self.hub.timers().next()));
     }
 }
 
@@ -154,6 +162,11 @@ impl Hub {
             if !self.stackless.is_empty() {
                 self.retry_stackless();
             }
+            if now - pace.trimmed.get() >= policy::TRIM_EVERY {
+                pace.trimmed.set(now);
+                // There is work: what is left waits for the next time.
+                let _more = self.stacks().trim();
+            }
         } else if self.timers().next() <= now {
             self.fire_timers(now);
         }
@@ -204,7 +217,7 @@ impl Hub {
             }
         }
         if self.runtime.hubs().len() == 1 {
-            self.doze(NEVER);
+            self.doze(NEVER, true);
             return false;
         }
         if let Some(entry) = self.steal() {
@@ -225,7 +238,7 @@ impl Hub {
             let doze = policy::next_doze(self.pace.doze.get());
             let tired = self.pace.doze.replace(doze) >= policy::DOZE.1;
             if !tired || self.work_anywhere() || self.must_keep_watch() {
-                self.doze(clock::now() + doze);
+                self.doze(clock::now() + doze, tired);
                 return true;
             }
         }
@@ -234,15 +247,15 @@ impl Hub {
             &self.mailbox.bed,
             &self.runtime.watch,
             self.index,
-            &Asleep { hub: self, until: NEVER },
+            &Asleep { hub: self, until: NEVER, trims: true },
         );
         self.runtime.monitor.hub_is_up();
         watching
     }
 
     /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.
-    fn doze(&self, until: u64) {
-        idle::doze(&self.mailbox.bed, &Asleep { hub: self, until });
+    fn doze(&self, until: u64, trims: bool) {
+        idle::doze(&self.mailbox.bed, &Asleep { hub: self, until, trims });
         self.runtime.monitor.hub_is_up();
     }
 

@@ -10,9 +10,10 @@ use super::pool::{StackPool, TRIM_INTERVAL};
 use super::region::Slot;
 use super::size::CLASSES;
 use super::{Stack, StackSize};
+use crate::facade::instant_now;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many stacks of a class a hub keeps at most. A guess; the cost of more is memory that other hubs cannot use.
 const SHELF: usize = 64;
@@ -47,7 +48,7 @@ impl StackCache {
             shelves: Default::default(),
             held: pool.register_cache(),
             capacity: if pool.config().max_stacks.is_some() { 0 } else { SHELF },
-            trimmed_at: Instant::now(),
+            trimmed_at: instant_now(),
             pool,
         }
     }
@@ -89,29 +90,35 @@ impl StackCache {
         }
     }
 
-    /// Gives memory that was not needed for about a second back to the system. To be called by an idle hub; does
-    /// nothing if it was called less than a second ago.
-    pub(crate) fn trim(&mut self) {
-        self.trim_at(Instant::now());
+    /// Gives some of the memory that was not needed for about a second back to the system, in a time that an idle hub may
+    /// spend before it looks around again. After which time there is more to do, if the hub should not sleep longer than
+    /// that.
+    pub(crate) fn trim(&mut self) -> Option<Duration> {
+        self.trim_at(instant_now())
     }
 
-    pub(super) fn trim_at(&mut self, now: Instant) {
+    pub(super) fn trim_at(&mut self, now: Instant) -> Option<Duration> {
         if self.pool.is_short() {
             self.empty();
         }
-        if now.saturating_duration_since(self.trimmed_at) < TRIM_INTERVAL {
-            return;
+        if now.saturating_duration_since(self.trimmed_at) >= TRIM_INTERVAL {
+            self.trimmed_at = now;
+            self.trim_shelves();
+        } else if !self.pool.has_excess() {
+            return None;
         }
-        self.trimmed_at = now;
+        self.pool.trim(now)
+    }
+
+    fn trim_shelves(&mut self) {
         for shelf in &mut self.shelves {
             let unneeded = shelf.least.min(shelf.slots.len());
             for slot in &shelf.slots[shelf.trimmed.min(unneeded)..unneeded] {
-                slot.release_memory(true);
+                slot.release_lower_pages();
             }
             shelf.trimmed = unneeded;
             shelf.least = shelf.slots.len();
         }
-        self.pool.trim(now);
     }
 
     /// Gives every stack to the depot.

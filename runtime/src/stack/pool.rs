@@ -2,9 +2,11 @@
 //!
 //! Each size class has its own depot behind a short lock, taken once per batch. The depot has two lists. *Warm*
 //! stacks have their memory, so that a burst of greenlets that comes again costs no system call. *Cold* ones have
-//! given theirs back. A stack goes cold when the warm list is full, or when [`StackPool::trim`] finds that it was not
-//! needed for a while. The slots of a class come from regions, each twice as large as the last, from 64 MiB to 64 Ki
-//! slots: a small program reserves little, and a million stacks take some twenty mappings.
+//! given theirs back. A stack goes cold when [`StackPool::trim`] finds that it was not needed for a while, and never
+//! while greenlets end: a system call for each, which also interrupts every other hub's processor, was a fifth of what
+//! a million sleepers cost on one hub and half of it on two. The slots of a class come from regions, each twice as
+//! large as the last, from 64 MiB to 64 Ki slots: a small program reserves little, and a million stacks take some
+//! twenty mappings.
 //!
 //! Dropping the pool unmaps every region no stack of which is still out; see [`region`](super::region).
 
@@ -14,7 +16,9 @@ use super::layout::SlotLayout;
 use super::region::{Region, Slot};
 use super::size::CLASSES;
 use super::{Stack, StackSize};
+use crate::facade::instant_now;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -27,12 +31,15 @@ const FIRST_REGION: usize = 64 * 1024 * 1024;
 const MOST_SLOTS: usize = 64 * 1024;
 const MOST_BYTES: usize = 64 * 1024 * 1024 * 1024;
 
-/// How many unused stacks of a class keep their memory between two trims. A guess: 4 MiB of top pages. More would
-/// save large bursts some system calls (1 µs a stack) and keep more memory after them.
+/// How many unused stacks of a class may keep their memory while all hubs sleep: with more, one wakes to trim. A
+/// guess: 4 MiB of top pages.
 const WARM: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// What a stack must have gone unused for before a trim takes its memory.
 pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many stacks lose their memory in one go: some 50 µs, in which a hub does nothing else.
+const TRIM_STEP: usize = 256;
 
 /// How a runtime's stacks are to be made.
 #[derive(Clone, Copy, Debug)]
@@ -72,24 +79,30 @@ pub(crate) struct StackPool {
     /// Set when a stack was refused: caches then give stacks back to the depot at once, where whoever waits finds
     /// them. Cleared when the depot can serve again.
     short: Apart<AtomicBool>,
+    /// Set while a depot keeps more warm stacks than it should for long.
+    excess: Apart<AtomicBool>,
     /// How many stacks each cache holds, written by its owner only.
     caches: Mutex<Vec<Weak<AtomicUsize>>>,
 }
 
-/// On cache lines of its own: read for each stack given back, while what lies around it is written by all hubs.
+/// On cache lines of its own: read for each stack given back, or each sleep of a hub, while what lies around it is
+/// written by all hubs.
 #[repr(align(128))]
 struct Apart<T>(T);
 
 /// The unused stacks of one class, and the regions they came from.
 struct Depot {
-    warm: Vec<Slot>,
+    /// The one used most recently last.
+    warm: VecDeque<Slot>,
     cold: Vec<Slot>,
     /// Cut, but without a guard, as none was to be had at the time.
     bare: Vec<Slot>,
     regions: Vec<CutRegion>,
-    /// The least that `warm` held since the last trim: so many were not needed.
+    /// The least that `warm` held since it was last looked at: so many, from the front, were not needed.
     least_warm: usize,
-    trimmed_at: Instant,
+    /// How many, from the front, are to lose their memory.
+    unneeded: usize,
+    looked_at: Instant,
 }
 
 struct CutRegion {
@@ -118,6 +131,7 @@ impl StackPool {
             out: AtomicUsize::new(0),
             stored: AtomicUsize::new(0),
             short: Apart(AtomicBool::new(false)),
+            excess: Apart(AtomicBool::new(false)),
             caches: Mutex::new(Vec::new()),
         }))
     }
@@ -222,15 +236,11 @@ impl StackPool {
         self.stored.fetch_add(count, Relaxed);
         self.out.fetch_sub(count, Relaxed);
         let mut depot = self.classes[size.class()].lock();
-        let (mut slots, room) = (slots, WARM.saturating_sub(depot.warm.len()));
-        depot.warm.extend(slots.by_ref().take(room));
-        drop(depot);
-        if slots.len() == 0 {
-            return;
+        depot.warm.extend(slots);
+        // Relaxed, here and where it is read: a hint to hubs that are about to sleep, as the one that runs here will be.
+        if depot.warm.len() > WARM && !self.excess.0.load(Relaxed) {
+            self.excess.0.store(true, Relaxed);
         }
-        // System calls, so without the lock.
-        let cold: Vec<Slot> = slots.inspect(|slot| slot.release_memory(false)).collect();
-        self.classes[size.class()].lock().cold.extend(cold);
     }
 
     /// Takes back a stack that was dropped rather than given to a cache.
@@ -238,18 +248,32 @@ impl StackPool {
         self.give(slot.size, std::iter::once(slot));
     }
 
-    /// Gives the memory of depot stacks that were not needed since the last trim back to the system, if that was at
-    /// least [`TRIM_INTERVAL`] before `now`.
-    pub(super) fn trim(&self, now: Instant) {
+    /// Whether a [`trim`](Self::trim) is due soon, whatever else happens.
+    pub(super) fn has_excess(&self) -> bool {
+        self.excess.0.load(Relaxed)
+    }
+
+    /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`] before
+    /// `now`. After which time there is more to do, if so.
+    pub(super) fn trim(&self, now: Instant) -> Option<Duration> {
+        self.excess.0.store(false, Relaxed);
+        let mut again: Option<Duration> = None;
         for class in &self.classes {
-            let Some(mut depot) = class.try_lock() else { continue };
-            let unneeded = depot.take_unneeded(now);
+            let mut depot = class.lock();
+            let mut unneeded = depot.take_unneeded(now);
+            let more = depot.time_to_next_trim(now);
             drop(depot);
             if !unneeded.is_empty() {
-                unneeded.iter().for_each(|slot| slot.release_memory(false));
+                // System calls, so without the lock.
+                Slot::release_memory_of(&mut unneeded);
                 class.lock().cold.extend(unneeded);
             }
+            again = again.into_iter().chain(more).min();
         }
+        if again.is_some() {
+            self.excess.0.store(true, Relaxed);
+        }
+        again
     }
 }
 
@@ -258,10 +282,8 @@ impl Drop for StackPool {
         // The caches hold the pool, so they are gone and their stacks are here.
         for class in &mut self.classes {
             let depot = class.get_mut();
-            let mut home: Vec<NonNull<Region>> = [&depot.warm, &depot.cold, &depot.bare]
-                .into_iter()
-                .flat_map(|list| list.iter().map(|slot| slot.region))
-                .collect();
+            let unused = depot.warm.iter().chain(&depot.cold).chain(&depot.bare);
+            let mut home: Vec<NonNull<Region>> = unused.map(|slot| slot.region).collect();
             home.sort_unstable();
             for CutRegion { region, cut, .. } in depot.regions.drain(..) {
                 let first = home.partition_point(|&other| other < region);
@@ -277,12 +299,13 @@ impl Drop for StackPool {
 impl Depot {
     fn new() -> Depot {
         Depot {
-            warm: Vec::new(),
+            warm: VecDeque::new(),
             cold: Vec::new(),
             bare: Vec::new(),
             regions: Vec::new(),
             least_warm: 0,
-            trimmed_at: Instant::now(),
+            unneeded: 0,
+            looked_at: instant_now(),
         }
     }
 
@@ -321,15 +344,29 @@ impl Depot {
         Ok(unsafe { Region::cut(last.region, index) })
     }
 
-    /// The warm slots that nobody took since the last trim; none if that was too short a time ago.
+    /// Some of the warm slots that nobody took for a while.
     fn take_unneeded(&mut self, now: Instant) -> Vec<Slot> {
-        if now.saturating_duration_since(self.trimmed_at) < TRIM_INTERVAL {
-            return Vec::new();
+        if now.saturating_duration_since(self.looked_at) >= TRIM_INTERVAL {
+            self.looked_at = now;
+            self.unneeded = self.least_warm;
+            self.least_warm = self.warm.len();
         }
-        self.trimmed_at = now;
-        let unneeded = self.warm.drain(..self.least_warm.min(self.warm.len())).collect();
-        self.least_warm = self.warm.len();
-        unneeded
+        // Some may have been taken since.
+        self.unneeded = self.unneeded.min(self.warm.len());
+        let count = self.unneeded.min(TRIM_STEP);
+        self.unneeded -= count;
+        self.least_warm = self.least_warm.saturating_sub(count);
+        self.warm.drain(..count).collect()
+    }
+
+    fn time_to_next_trim(&self, now: Instant) -> Option<Duration> {
+        if self.unneeded > 0 {
+            Some(Duration::ZERO)
+        } else if self.warm.len() > WARM {
+            Some(TRIM_INTERVAL.saturating_sub(now.saturating_duration_since(self.looked_at)))
+        } else {
+            None
+        }
     }
 }
 

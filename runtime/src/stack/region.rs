@@ -107,6 +107,18 @@ impl Region {
         &self.pool
     }
 
+    /// Gives the memory between two addresses back to the system.
+    ///
+    /// # Safety
+    ///
+    /// They lie in the region, on page boundaries, and nobody else uses what is between them, nor relies on what it holds.
+    unsafe fn release(&self, low: usize, high: usize) {
+        let start = self.start.as_ptr().with_addr(low);
+        // SAFETY: the caller's promise.
+        // The result says nothing to act on: locked memory refuses, and keeps what it has.
+        let _advice = unsafe { libc::madvise(start.cast(), high - low, libc::MADV_DONTNEED) };
+    }
+
     /// The slot `index`, not guarded yet.
     ///
     /// # Safety
@@ -234,18 +246,27 @@ impl Slot {
         unsafe { header.as_ref() }
     }
 
-    /// Gives the memory of an unused slot back to the system, with or without its top page, the one page that the
-    /// next greenlet is sure to touch. The guard stays.
-    pub(super) fn release_memory(&self, keep_top_page: bool) {
-        let region = self.region();
+    /// Gives the memory of an unused slot back to the system, but for its top page, the one page that the next
+    /// greenlet is sure to touch. The guard stays.
+    pub(super) fn release_lower_pages(&self) {
+        let (lowest, _) = self.usable();
         let top_page = self.base().get() & !(page_size() - 1);
-        let low = self.limit().get() + region.layout.guard;
-        let high = if keep_top_page { top_page } else { self.limit().get() + region.layout.stride };
-        let start = region.start.as_ptr().with_addr(low);
-        // SAFETY: the holder of the slot is the only one to use this memory, and it holds no frames now. The owner
-        // word may fall back to null with its page, as an unused slot has no owner.
-        // The result says nothing to act on: locked memory refuses, and keeps what it has.
-        let _advice = unsafe { libc::madvise(start.cast(), high - low, libc::MADV_DONTNEED) };
+        // SAFETY: the slot's own memory, and no frames are in it.
+        unsafe { self.region().release(lowest, top_page) };
+    }
+
+    /// Gives all memory of unused slots back to the system, of those side by side at once. Guards stay, also those that
+    /// lie between: the kernel keeps their marks (`MADV_DONTNEED` in madvise(2)), and protected pages have no memory.
+    pub(super) fn release_memory_of(slots: &mut [Slot]) {
+        slots.sort_unstable_by_key(|slot| (slot.region, slot.index));
+        let side_by_side = |a: &Slot, b: &Slot| a.region == b.region && a.index + 1 == b.index;
+        for run in slots.chunk_by(side_by_side) {
+            let (first, last) = (&run[0], &run[run.len() - 1]);
+            let region = first.region();
+            // SAFETY: from the first slot to the last all are the caller's, and hold no frames. The owner words may fall back
+            // to null with their pages, as unused slots have no owner.
+            unsafe { region.release(first.usable().0, last.limit().get() + region.layout.stride) };
+        }
     }
 
     /// Ends a slot whose pool is gone, and with the last such slot the region.

@@ -6,9 +6,11 @@ use super::region::leaked_regions;
 use super::*;
 use corosensei::stack::Stack as _;
 use corosensei::{Coroutine, CoroutineResult};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Set in a child process: which part of a test it plays.
 const CHILD: &str = "GREENHUB_STACK_TEST_CHILD";
@@ -74,6 +76,14 @@ fn resident_pages(stack: &Stack) -> usize {
         unsafe { libc::mincore(low as *mut libc::c_void, stack.size().bytes(), pages.as_mut_ptr().cast()) };
     assert_eq!(asked, 0);
     pages.iter().filter(|&&page| page & 1 == 1).count()
+}
+
+/// Whether the kernel refuses to read where the stack's guard should be.
+fn has_guard(stack: &Stack) -> bool {
+    let (_reader, writer) = UnixStream::pair().unwrap();
+    // SAFETY: the kernel looks at the byte for us, and says so if it must not be looked at.
+    let written = unsafe { libc::write(writer.as_raw_fd(), stack.limit().get() as *const libc::c_void, 1) };
+    written == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
 #[test]
@@ -150,7 +160,7 @@ fn no_stack_is_handed_out_twice() {
                         cache.give(stack);
                     }
                     if round % 50 == 0 {
-                        cache.trim_at(Instant::now() + TRIM_INTERVAL * (round as u32 + 1));
+                        let _more = cache.trim_at(Instant::now() + TRIM_INTERVAL * (round as u32 + 1));
                     }
                 }
                 held.iter().for_each(Stack::clear_owner);
@@ -251,12 +261,33 @@ fn a_burst_gives_its_memory_back() {
     stacks.iter().for_each(touch);
     stacks.into_iter().for_each(|stack| cache.give(stack));
     let start = Instant::now();
-    cache.trim_at(start + TRIM_INTERVAL);
-    cache.trim_at(start + TRIM_INTERVAL * 2);
+    // The first trim begins to watch, and wants to be called again.
+    assert_eq!(cache.trim_at(start + TRIM_INTERVAL), Some(TRIM_INTERVAL));
+    let mut trims = 0;
+    while let Some(wait) = cache.trim_at(start + TRIM_INTERVAL * 2) {
+        assert_eq!(wait, Duration::ZERO);
+        trims += 1;
+    }
+    assert!(trims > 1, "a hub is held up for long");
     let stacks: Vec<Stack> = (0..1000).map(|_| cache.take(small()).unwrap()).collect();
     let resident: usize = stacks.iter().map(resident_pages).sum();
     // What the cache kept, with their top pages.
     assert!(resident <= 64, "{resident} pages of 1000 unused stacks are still in memory");
+    assert!(stacks.iter().all(has_guard), "a guard went with the memory beside it");
+}
+
+#[test]
+fn stacks_that_come_and_go_keep_their_memory() {
+    let mut cache = new_cache(StackConfig::default());
+    let start = Instant::now();
+    for round in 1..5 {
+        let stacks: Vec<Stack> = (0..1000).map(|_| cache.take(small()).unwrap()).collect();
+        let resident: usize = stacks.iter().map(resident_pages).sum();
+        assert_eq!(resident, if round == 1 { 0 } else { 1000 });
+        stacks.iter().for_each(touch);
+        stacks.into_iter().for_each(|stack| cache.give(stack));
+        let _again = cache.trim_at(start + TRIM_INTERVAL * round);
+    }
 }
 
 #[test]

@@ -23,6 +23,11 @@ pub(crate) fn now() -> u64 {
     nanos(instant_now())
 }
 
+/// So long from now; [`NEVER`] if that is too far to count.
+pub(crate) fn after(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).map_or(NEVER, |time| now().saturating_add(time))
+}
+
 /// `at` on this clock; times too far to count become [`NEVER`].
 pub(crate) fn nanos(at: Instant) -> u64 {
     u64::try_from(at.saturating_duration_since(base()).as_nanos()).unwrap_or(NEVER)
