@@ -166,16 +166,23 @@ impl Running {
         if status.success() { Ok(text) } else { Err(self.failed(&status.to_string())) }
     }
 
-    /// An error that gives the first line of its complaint too.
+    /// An error that gives the gist of its complaint too.
     fn failed(&mut self, what: &str) -> io::Error {
         // It may be over already.
         let _killed = self.child.kill();
         let complaint = self.complaint.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
-        match complaint.lines().find(|line| !line.trim().is_empty()) {
+        match gist(&complaint) {
             Some(line) => io::Error::other(format!("{what}: {line}")),
             None => io::Error::other(what.to_string()),
         }
     }
+}
+
+/// The first line that says something; of a panic, what it says, and not the place, which is a path of this machine.
+fn gist(complaint: &str) -> Option<&str> {
+    let mut lines = complaint.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next()?;
+    if first.contains(" panicked at ") { lines.next() } else { Some(first) }
 }
 
 impl Drop for Running {
@@ -183,5 +190,18 @@ impl Drop for Running {
         // It may be over already; and then it is waited for, so that it does not stay a zombie.
         let _killed = self.child.kill();
         let _ended = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gist;
+
+    #[test]
+    fn of_a_panic_the_message_is_what_counts() {
+        let panic = "\nthread 'main' (7) panicked at /some/place.rs:321:51:\nout of stacks\nnote: run with\n";
+        assert_eq!(gist(panic), Some("out of stacks"));
+        assert_eq!(gist("\nno such port\nat all\n"), Some("no such port"));
+        assert_eq!(gist("\n"), None);
     }
 }
