@@ -80,6 +80,7 @@ pub(crate) struct Hub {
     clock: Cell<u64>,
     pace: turn::Pace,
     views: RefCell<Vec<steal::View>>,
+    loot: steal::Loot,
     ids: Supply,
     /// Memory of greenlets that ended here, for the next.
     pub(crate) blocks: Blocks,
@@ -107,6 +108,7 @@ impl Hub {
             clock: Cell::new(now),
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
+            loot: steal::Loot::default(),
             ids: Supply::default(),
             blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),

@@ -5,6 +5,7 @@ use super::policy::{self, Sight};
 use super::queue::Entry;
 use crate::runtime::Migration;
 use crate::timer::{Fired, clock};
+use std::cell::Cell;
 
 /// What a thief remembers of a victim from one look to the next.
 #[derive(Clone, Copy, Default)]
@@ -17,6 +18,40 @@ pub(super) struct View {
     same_front_since: u64,
     /// When it was last looked at.
     seen: u64,
+}
+
+/// What a thief made of its last theft, and what it concludes.
+#[derive(Default)]
+pub(super) struct Loot {
+    /// How much came, until the thief has nothing left to do and asks; and when.
+    taken: Cell<usize>,
+    at: Cell<u64>,
+    /// How many greenlets had begun on this hub before.
+    begun: Cell<u64>,
+    /// How long it rested for the last one's sake, and until when.
+    rest: Cell<u64>,
+    until: Cell<u64>,
+}
+
+impl Loot {
+    fn came(&self, taken: usize, now: u64, begun: u64) {
+        self.taken.set(taken);
+        self.at.set(now);
+        self.begun.set(begun);
+    }
+
+    /// Until when a hub that has nothing to do leaves the others' queues alone, if `begun` greenlets have begun on it so far.
+    pub(super) fn rests_until(&self, now: u64, begun: u64) -> Option<u64> {
+        let taken = self.taken.take();
+        if taken > 0 {
+            // Not all that came need have begun; and what did may have spawned more, which is part of its worth.
+            let begun = taken.min((begun - self.begun.get()) as usize);
+            let rest = policy::rest_after(begun, now - self.at.get(), self.rest.get());
+            self.rest.set(rest);
+            self.until.set(now + rest);
+        }
+        (now < self.until.get()).then_some(self.until.get())
+    }
 }
 
 /// A look that is so old is forgotten, in nanoseconds: some dozes of a watcher.
@@ -60,6 +95,7 @@ impl Hub {
         counters.steals_tried.add(1);
         let (first, taken) = self.queue.steal_from(&self.runtime.hub(victim).stealers, limit)?;
         if first.is_start() {
+            self.loot.came(taken, now, counters.started.get());
             counters.taken_unstarted.add(taken as u64);
         } else {
             counters.taken_started.add(taken as u64);

@@ -220,6 +220,10 @@ impl Hub {
             self.doze(NEVER, true);
             return false;
         }
+        if let Some(until) = self.loot.rests_until(clock::now(), self.shared().counters.started.get()) {
+            self.doze(until, false);
+            return watching;
+        }
         if let Some(entry) = self.steal() {
             if watching {
                 self.leave_watch();
