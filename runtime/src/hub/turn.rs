@@ -221,6 +221,8 @@ impl Hub {
             return false;
         }
         if let Some(until) = self.loot.rests_until(clock::now(), self.shared().counters.started.get()) {
+            // With the watch, if nobody has it: there may be work, and it will be looked at.
+            let watching = watching || self.runtime.watch.take(self.index);
             self.doze(until, false);
             return watching;
         }
