@@ -133,26 +133,29 @@ pub(crate) fn page(results: &Results) -> String {
     text
 }
 
-/// In how many samples a pair was split over two hubs, and what that cost.
+/// Which share of the pairs was split over two hubs; and what that cost, if samples differ.
 fn split(entry: &Entry) -> Option<String> {
     let (split, times) = (entry.readings.get("split")?, entry.readings.get("ns")?);
+    if entry.hubs == 1 {
+        return None;
+    }
+    let percent: Vec<_> = split.iter().map(|share| format!("{:.0}", share * 100.0)).collect();
+    let mut text = format!(
+        "`{}` of {} on {} hubs: {} % of the pairs were split over two hubs in its samples",
+        entry.case,
+        entry.runtime,
+        entry.hubs,
+        percent.join(", ")
+    );
     let median_where = |wanted: bool| {
         let of = split.iter().zip(times).filter(|(split, _)| (**split > 0.0) == wanted);
         median(&of.map(|(_, time)| *time).collect::<Vec<_>>())
     };
-    let count = split.iter().filter(|split| **split > 0.0).count();
-    let times = match count {
-        0 => return None,
-        all if all == split.len() => number(median_where(true)),
-        _ => format!("{} split, {} together", number(median_where(true)), number(median_where(false))),
-    };
-    Some(format!(
-        "`{}` of {} on {} hubs: in {count} of {} samples the pair was split over two hubs ({times} ns)",
-        entry.case,
-        entry.runtime,
-        entry.hubs,
-        split.len()
-    ))
+    if split.contains(&0.0) && split.iter().any(|share| *share > 0.0) {
+        let (apart, together) = (number(median_where(true)), number(median_where(false)));
+        text += &format!(": {apart} ns, against {together} where none was");
+    }
+    Some(text)
 }
 
 /// A page that has a place for results.

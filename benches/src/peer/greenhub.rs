@@ -60,16 +60,14 @@ fn inside(sample: &Sample, per_round: u64, run: impl Fn(u64) + Sync) -> io::Resu
     Ok(sample.timed(per_round, |rounds| runtime.run(|| time(|| run(rounds)))))
 }
 
-/// A single pair also tells whether it was split over two hubs.
+/// Also tells which share of the pairs was split over two hubs.
 fn playing(sample: &Sample) -> io::Result<Figures> {
     let split = AtomicUsize::new(0);
     let mut figures = inside(sample, sample.size, |rounds| {
         // Relaxed: the run's end publishes it. What counts is the last run, which is the measured one.
         split.store(ping_pong::play(sample.size, rounds), Ordering::Relaxed);
     })?;
-    if sample.size == 1 {
-        figures.push(("split", split.into_inner() as f64));
-    }
+    figures.push(("split", split.into_inner() as f64 / sample.size as f64));
     Ok(figures)
 }
 
