@@ -47,6 +47,8 @@ pub(crate) struct HubShared {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) registry: Shard,
+    /// It knows that there is work elsewhere and leaves it alone for a while.
+    pub(crate) rests: crate::facade::atomic::AtomicBool,
     /// The number of the greenlet that runs or ran last, for reports.
     pub(crate) running: crate::facade::atomic::AtomicU64,
     /// The number by which the system knows this hub's OS thread, or 0.

@@ -79,6 +79,7 @@ impl Hub {
         } else if length == policy::LONG_QUEUE
             && let Some(watcher) = self.runtime.watch.holder()
             && watcher != self.index
+            && !self.runtime.hub(watcher).rests.load(Ordering::Relaxed)
         {
             self.rouse(watcher);
         }

@@ -100,12 +100,15 @@ pub(crate) const POOR: u64 = 500;
 /// after small work and is large waits no longer than that for a second hub.
 pub(crate) const REST: (u64, u64) = (50_000, 200_000);
 
+/// After how many thefts in a row of which nothing was left to begin a thief rests, too: whoever claims all it has spawned
+/// as quickly as that needs no help.
+pub(crate) const VAIN: u32 = 4;
+
 /// How long a thief leaves other hubs' queues alone, if it began so many of the greenlets that it stole last, was busy with
-/// them for so long, and had rested for `last` before.
-pub(crate) fn rest_after(begun: usize, took: u64, last: u64) -> u64 {
+/// them for so long, and had rested for `last` before; `in_vain` thefts in a row gave nothing to begin.
+pub(crate) fn rest_after(begun: usize, took: u64, in_vain: u32, last: u64) -> u64 {
     let worth_it = match begun {
-        // All were claimed meanwhile: who is as quick as that needs no help, unless earlier loot says otherwise.
-        0 => last == 0,
+        0 => last == 0 && in_vain < VAIN,
         // No time passes in a schedule: there it is at random.
         _ if cfg!(greenhub_schedule) => begun.is_multiple_of(2),
         _ => took / begun as u64 >= POOR,
@@ -129,13 +132,14 @@ mod tests {
 
     #[test]
     fn a_thief_of_small_work_rests_longer_each_time_and_not_after_large_work() {
-        let small = |last| rest_after(32, 32 * POOR - 1, last);
+        let small = |last| rest_after(32, 32 * POOR - 1, 0, last);
         assert_eq!(small(0), REST.0);
         assert_eq!(small(REST.0), REST.0 * 2);
         assert_eq!(small(REST.1), REST.1);
-        assert_eq!(rest_after(32, 32 * POOR, REST.1), 0);
-        // Nothing was left of it: as before.
-        assert_eq!(rest_after(0, 0, 0), 0);
-        assert_eq!(rest_after(0, 1_000_000, REST.0), REST.0 * 2);
+        assert_eq!(rest_after(32, 32 * POOR, 0, REST.1), 0);
+        // Nothing was left of it: as before, unless that is so each time.
+        assert_eq!(rest_after(0, 0, 1, 0), 0);
+        assert_eq!(rest_after(0, 1_000_000, 1, REST.0), REST.0 * 2);
+        assert_eq!(rest_after(0, 1_000_000, VAIN, 0), REST.0);
     }
 }

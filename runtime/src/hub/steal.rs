@@ -28,6 +28,8 @@ pub(super) struct Loot {
     at: Cell<u64>,
     /// How many greenlets had begun on this hub before.
     begun: Cell<u64>,
+    /// How many thefts in a row gave nothing to begin.
+    in_vain: Cell<u32>,
     /// How long it rested for the last one's sake, and until when.
     rest: Cell<u64>,
     until: Cell<u64>,
@@ -46,7 +48,9 @@ impl Loot {
         if taken > 0 {
             // Not all that came need have begun; and what did may have spawned more, which is part of its worth.
             let begun = taken.min((begun - self.begun.get()) as usize);
-            let rest = policy::rest_after(begun, now - self.at.get(), self.rest.get());
+            self.in_vain.set(if begun == 0 { self.in_vain.get().saturating_add(1) } else { 0 });
+            let took = now - self.at.get();
+            let rest = policy::rest_after(begun, took, self.in_vain.get(), self.rest.get());
             self.rest.set(rest);
             self.until.set(now + rest);
         }

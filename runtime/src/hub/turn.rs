@@ -9,6 +9,7 @@ use super::Hub;
 use super::idle::{self, Sleeper};
 use super::policy;
 use super::queue::Entry;
+use crate::facade::atomic::Ordering;
 use crate::greenlet::header;
 use crate::greenlet::state::{Owner, Phase};
 use crate::timer::clock::{self, NEVER};
@@ -223,7 +224,11 @@ impl Hub {
         if let Some(until) = self.loot.rests_until(clock::now(), self.shared().counters.started.get()) {
             // With the watch, if nobody has it: there may be work, and it will be looked at.
             let watching = watching || self.runtime.watch.take(self.index);
+            // Relaxed, here and where it is read: who reads it late wakes this hub for nothing, or leaves it asleep for the
+            // rest of its rest.
+            self.shared().rests.store(true, Ordering::Relaxed);
             self.doze(until, false);
+            self.shared().rests.store(false, Ordering::Relaxed);
             return watching;
         }
         if let Some(entry) = self.steal() {

@@ -5,7 +5,7 @@ use super::gate::Gate;
 use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
 use crate::facade::Mutex;
-use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
 use crate::greenlet::registry::Shard;
@@ -291,6 +291,7 @@ impl Builder {
             timers: Timers::new(),
             counters: Counters::default(),
             registry: Shard::new(),
+            rests: AtomicBool::new(false),
             running: AtomicU64::new(0),
             thread: AtomicU32::new(0),
         };
