@@ -222,12 +222,16 @@ impl Hub {
             return false;
         }
         if let Some(until) = self.loot.rests_until(clock::now(), self.shared().counters.started.get()) {
-            // With the watch, if nobody has it: there may be work, and it will be looked at.
-            let watching = watching || self.runtime.watch.take(self.index);
             // Relaxed, here and where it is read: who reads it late wakes this hub for nothing, or leaves it asleep for the
             // rest of its rest.
             self.shared().rests.store(true, Ordering::Relaxed);
-            self.doze(until, false);
+            // There may be work: somebody has to have the watch, and who gets it here comes back and rests with it.
+            let watching = if watching {
+                self.doze(until, false);
+                true
+            } else {
+                self.fall_asleep(until, false)
+            };
             self.shared().rests.store(false, Ordering::Relaxed);
             return watching;
         }
@@ -254,12 +258,13 @@ impl Hub {
             }
         }
         self.pace.doze.set(0);
-        let watching = idle::fall_asleep(
-            &self.mailbox.bed,
-            &self.runtime.watch,
-            self.index,
-            &Asleep { hub: self, until: NEVER, trims: true },
-        );
+        self.fall_asleep(NEVER, true)
+    }
+
+    /// Sleeps until it is needed, or until `until`. Gives whether this hub now holds the watch.
+    fn fall_asleep(&self, until: u64, trims: bool) -> bool {
+        let sleeper = Asleep { hub: self, until, trims };
+        let watching = idle::fall_asleep(&self.mailbox.bed, &self.runtime.watch, self.index, &sleeper);
         self.runtime.monitor.hub_is_up();
         watching
     }
