@@ -42,6 +42,11 @@ impl Loot {
         self.begun.set(begun);
     }
 
+    /// Whether the last was not worth its way.
+    fn is_poor(&self) -> bool {
+        self.rest.get() > 0
+    }
+
     /// Until when a hub that has nothing to do leaves the others' queues alone, if `begun` greenlets have begun on it so far.
     pub(super) fn rests_until(&self, now: u64, begun: u64) -> Option<u64> {
         let taken = self.taken.take();
@@ -76,6 +81,7 @@ impl Hub {
         // The longer of the first two that may be taken from: thieves that pick longer queues come less often.
         let mut best: Option<(usize, usize)> = None;
         let mut seen = 0;
+        let many = self.migration == Migration::Never && !self.loot.is_poor();
         for step in 0..hubs {
             let victim = (start + step) % hubs;
             if victim == self.index {
@@ -85,7 +91,7 @@ impl Hub {
             if sight.stuck_for >= LOOK_AFTER {
                 self.look_after(victim, now);
             }
-            if let Some(limit) = policy::may_take(sight) {
+            if let Some(limit) = policy::may_take(sight, many) {
                 seen += 1;
                 if best.is_none_or(|(_, most)| limit > most) {
                     best = Some((victim, limit));
