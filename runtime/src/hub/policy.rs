@@ -119,9 +119,11 @@ pub(crate) fn rest_after(begun: usize, took: u64, in_vain: u32, last: u64) -> u6
     if worth_it { 0 } else { (last * 2).clamp(REST.0, REST.1) }
 }
 
-/// Whether a spawn on a hub with `mine` started greenlets that wait for I/O or time goes to one that has `theirs`.
+/// Whether a spawn on a hub with `mine` started greenlets that wait for I/O or time goes to one that has `theirs`. A hub that
+/// accepts connections ends up with that much more than the others. (Measured, 2000 connections with 100 µs of computing a
+/// request: with a quarter more, two hubs serve 1.67 times what one does; with a sixteenth 1.78 times.)
 pub(crate) fn place_elsewhere(mine: usize, theirs: usize) -> bool {
-    mine > theirs + theirs / 4 + 16
+    mine > theirs + theirs / 16 + 16
 }
 
 /// How long the watcher dozes next.
