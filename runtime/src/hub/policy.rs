@@ -15,8 +15,8 @@ pub(crate) const UNSTARTED_EVERY: u32 = 4;
 pub(crate) const STEAL_RETRIES: usize = 3;
 
 /// Most entries taken at one visit: few where more can be had later, and many where started greenlets stay. There, a hub
-/// that takes few of many that then stay ready for long is never idle again, and takes no more: of 1000 pairs that play
-/// for long two hubs had 984 and 16. (In migrate mode many at once even out worse than few, time and again.)
+/// that takes few of many that then stay ready for long is never idle again, and takes no more. (It is still so where
+/// the thief comes before there is much to take. In migrate mode many at once even out worse than few, time and again.)
 pub(crate) const STEAL_LIMIT: (usize, usize) = (32, 512);
 
 /// From this many stale entries on a sweep is considered. (As above, and fewer in a model.)
@@ -103,18 +103,33 @@ pub(crate) const POOR: u64 = 500;
 /// after small work and is large waits no longer than that for a second hub.
 pub(crate) const REST: (u64, u64) = (50_000, 200_000);
 
+/// For how long after a rest the next is longer than the first, in nanoseconds. A guess.
+pub(crate) const REST_COUNTS_FOR: u64 = 5_000_000;
+
 /// After how many thefts in a row of which nothing was left to begin a thief rests, too: whoever claims all it has spawned
 /// as quickly as that needs no help.
 pub(crate) const VAIN: u32 = 4;
 
-/// How long a thief leaves other hubs' queues alone, if it began so many of the greenlets that it stole last, was busy with
-/// them for so long, and had rested for `last` before; `in_vain` thefts in a row gave nothing to begin.
-pub(crate) fn rest_after(begun: usize, took: u64, in_vain: u32, last: u64) -> u64 {
-    let worth_it = match begun {
+/// What became of what a thief took last, when it has nothing left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loot {
+    /// How much of it the thief began; the rest was claimed meanwhile.
+    pub(crate) begun: usize,
+    /// Some of it has not ended: its worth may be still to come.
+    pub(crate) waits: bool,
+    /// How long the thief was busy, in nanoseconds.
+    pub(crate) took: u64,
+}
+
+/// How long a thief leaves other hubs' queues alone, if it made this of its last loot, and had rested for `last` before.
+/// `in_vain`: so many thefts in a row gave nothing to begin.
+pub(crate) fn rest_after(loot: Loot, in_vain: u32, last: u64) -> u64 {
+    let worth_it = match loot.begun {
         0 => last == 0 && in_vain < VAIN,
+        _ if loot.waits => true,
         // No time passes in a schedule: there it is at random.
-        _ if cfg!(greenhub_schedule) => begun.is_multiple_of(2),
-        _ => took / begun as u64 >= POOR,
+        begun if cfg!(greenhub_schedule) => begun.is_multiple_of(2),
+        begun => loot.took / begun as u64 >= POOR,
     };
     if worth_it { 0 } else { (last * 2).clamp(REST.0, REST.1) }
 }
@@ -136,15 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thief_of_small_work_rests_longer_each_time_and_not_after_large_work() {
-        let small = |last| rest_after(32, 32 * POOR - 1, 0, last);
-        assert_eq!(small(0), REST.0);
-        assert_eq!(small(REST.0), REST.0 * 2);
-        assert_eq!(small(REST.1), REST.1);
-        assert_eq!(rest_after(32, 32 * POOR, 0, REST.1), 0);
-        // Nothing was left of it: as before, unless that is so each time.
-        assert_eq!(rest_after(0, 0, 1, 0), 0);
-        assert_eq!(rest_after(0, 1_000_000, 1, REST.0), REST.0 * 2);
-        assert_eq!(rest_after(0, 1_000_000, VAIN, 0), REST.0);
+    fn a_thief_of_small_work_rests_longer_each_time() {
+        let small = Loot { begun: 32, waits: false, took: 32 * POOR - 1 };
+        assert_eq!(rest_after(small, 0, 0), REST.0);
+        assert_eq!(rest_after(small, 0, REST.0), REST.0 * 2);
+        assert_eq!(rest_after(small, 0, REST.1), REST.1);
+        assert_eq!(rest_after(Loot { took: 32 * POOR, ..small }, 0, REST.1), 0);
+        assert_eq!(rest_after(Loot { waits: true, ..small }, 0, REST.1), 0);
+    }
+
+    #[test]
+    fn a_thief_that_finds_nothing_to_begin_rests_if_that_is_nothing_new() {
+        let nothing = Loot { begun: 0, waits: false, took: 1_000_000 };
+        assert_eq!(rest_after(nothing, 1, 0), 0);
+        assert_eq!(rest_after(nothing, 1, REST.0), REST.0 * 2);
+        assert_eq!(rest_after(nothing, VAIN, 0), REST.0);
     }
 }

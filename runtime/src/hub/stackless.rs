@@ -85,8 +85,8 @@ impl Hub {
     /// Whether there is a stack that may come free and is of the right size: a limit of the runtime's own is not reached
     /// for nothing.
     fn is_stack_in_use(&self, greenlet: NonNull<Header>, why: &NoStack) -> bool {
-        let stacks = &self.runtime.stacks;
-        why.is_own_limit() || stacks.counts().in_use > 0 && stacks.has_out(self.stack_size_of(greenlet))
+        let (stacks, size) = (&self.runtime.stacks, self.stack_size_of(greenlet));
+        why.is_own_limit() || stacks.counts().in_use > 0 && stacks.has_out(size) || stacks.is_trimming(size)
     }
 
     /// Ends a claimed greenlet that never ran.

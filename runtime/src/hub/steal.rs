@@ -1,6 +1,7 @@
 //! Stealing: how a hub that has nothing to do takes from one that has too much, and looks after one that is stuck.
 
 use super::Hub;
+use super::metrics::Counters;
 use super::policy::{self, Sight};
 use super::queue::Entry;
 use crate::runtime::Migration;
@@ -26,8 +27,9 @@ pub(super) struct Loot {
     /// How much came, until the thief has nothing left to do and asks; and when.
     taken: Cell<usize>,
     at: Cell<u64>,
-    /// How many greenlets had begun on this hub before.
+    /// How many greenlets had begun and had ended on this hub before.
     begun: Cell<u64>,
+    ended: Cell<u64>,
     /// How many thefts in a row gave nothing to begin.
     in_vain: Cell<u32>,
     /// How long it rested for the last one's sake, and until when.
@@ -36,26 +38,37 @@ pub(super) struct Loot {
 }
 
 impl Loot {
-    fn came(&self, taken: usize, now: u64, begun: u64) {
+    fn came(&self, taken: usize, now: u64, counters: &Counters) {
         self.taken.set(taken);
         self.at.set(now);
-        self.begun.set(begun);
+        self.begun.set(counters.started.get());
+        self.ended.set(counters.finished.get());
     }
 
-    /// Whether the last was not worth its way.
-    fn is_poor(&self) -> bool {
-        self.rest.get() > 0
+    /// How long the thief rested for its last theft's sake, if that was not long ago.
+    fn last_rest(&self, now: u64) -> u64 {
+        if now < self.until.get() + policy::REST_COUNTS_FOR { self.rest.get() } else { 0 }
     }
 
-    /// Until when a hub that has nothing to do leaves the others' queues alone, if `begun` greenlets have begun on it so far.
-    pub(super) fn rests_until(&self, now: u64, begun: u64) -> Option<u64> {
+    /// Whether the last theft, not long ago, was not worth its way.
+    fn is_poor(&self, now: u64) -> bool {
+        self.last_rest(now) > 0
+    }
+
+    /// Until when a hub that has nothing to do leaves the others' queues alone.
+    pub(super) fn rests_until(&self, now: u64, counters: &Counters) -> Option<u64> {
         let taken = self.taken.take();
         if taken > 0 {
-            // Not all that came need have begun; and what did may have spawned more, which is part of its worth.
-            let begun = taken.min((begun - self.begun.get()) as usize);
+            let begun = (counters.started.get() - self.begun.get()) as usize;
+            let ended = (counters.finished.get() - self.ended.get()) as usize;
+            let loot = policy::Loot {
+                // Not all that came need have begun; and what did may have spawned more, which is part of its worth.
+                begun: taken.min(begun),
+                waits: ended < begun,
+                took: now - self.at.get(),
+            };
             self.in_vain.set(if begun == 0 { self.in_vain.get().saturating_add(1) } else { 0 });
-            let took = now - self.at.get();
-            let rest = policy::rest_after(begun, took, self.in_vain.get(), self.rest.get());
+            let rest = policy::rest_after(loot, self.in_vain.get(), self.last_rest(now));
             self.rest.set(rest);
             self.until.set(now + rest);
         }
@@ -81,7 +94,7 @@ impl Hub {
         // The longer of the first two that may be taken from: thieves that pick longer queues come less often.
         let mut best: Option<(usize, usize)> = None;
         let mut seen = 0;
-        let many = self.migration == Migration::Never && !self.loot.is_poor();
+        let many = self.migration == Migration::Never && !self.loot.is_poor(now);
         for step in 0..hubs {
             let victim = (start + step) % hubs;
             if victim == self.index {
@@ -105,7 +118,7 @@ impl Hub {
         counters.steals_tried.add(1);
         let (first, taken) = self.queue.steal_from(&self.runtime.hub(victim).stealers, limit)?;
         if first.is_start() {
-            self.loot.came(taken, now, counters.started.get());
+            self.loot.came(taken, now, counters);
             counters.taken_unstarted.add(taken as u64);
         } else {
             counters.taken_started.add(taken as u64);

@@ -221,6 +221,10 @@ impl Watcher {
     fn look_after(&self, index: usize, now: u64) -> Duration {
         let hub = self.shared.hub(index);
         self.shared.look_after(index, now);
+        if self.shared.stacks.has_excess() {
+            // The hub that has given them back computes now, and the others may be asleep for ever.
+            let _more = self.shared.stacks.trim(instant_now());
+        }
         if !hub.mailbox.is_empty() || !hub.stealers.is_empty() {
             // What may leave is for the hubs to take: one that sleeps must get up for it.
             self.shared.announce(index);

@@ -32,14 +32,16 @@ const MOST_SLOTS: usize = 64 * 1024;
 const MOST_BYTES: usize = 64 * 1024 * 1024 * 1024;
 
 /// How many unused stacks of a class may keep their memory while all hubs sleep: with more, one wakes to trim. A
-/// guess: 4 MiB of top pages.
+/// guess: 4 MiB, where each has touched one page.
 const WARM: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// What a stack must have gone unused for before a trim takes its memory.
 pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many stacks lose their memory in one go: some 50 µs, in which a hub does nothing else.
-const TRIM_STEP: usize = 256;
+/// How long a trim may take, in which a hub does nothing else: between so many stacks it looks at the clock. What is deep
+/// and all touched costs 40 µs for 256 KiB, so larger ones come one by one.
+const TRIM_TIME: Duration = Duration::from_micros(50);
+const TRIM_STEP: usize = 32;
 
 /// How a runtime's stacks are to be made.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,8 @@ struct Depot {
     least_warm: usize,
     /// How many, from the front, are to lose their memory.
     unneeded: usize,
+    /// How many are in no list because they lose it now.
+    in_transit: usize,
     looked_at: Instant,
 }
 
@@ -157,6 +161,11 @@ impl StackPool {
         let depot = self.classes[size.class()].lock();
         let cut: usize = depot.regions.iter().map(|region| region.cut).sum();
         cut > depot.warm.len() + depot.cold.len() + depot.bare.len()
+    }
+
+    /// Whether a stack of this size is on its way back into the depot.
+    pub(crate) fn is_trimming(&self, size: StackSize) -> bool {
+        self.classes[size.class()].lock().in_transit > 0
     }
 
     /// Whether a stack was refused and none has been handed out by the depot since. While this holds, each
@@ -249,26 +258,32 @@ impl StackPool {
     }
 
     /// Whether a [`trim`](Self::trim) is due soon, whatever else happens.
-    pub(super) fn has_excess(&self) -> bool {
+    pub(crate) fn has_excess(&self) -> bool {
         self.excess.0.load(Relaxed)
     }
 
     /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`] before
     /// `now`. After which time there is more to do, if so.
-    pub(super) fn trim(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn trim(&self, now: Instant) -> Option<Duration> {
         self.excess.0.store(false, Relaxed);
+        let begun = instant_now();
         let mut again: Option<Duration> = None;
         for class in &self.classes {
             let mut depot = class.lock();
-            let mut unneeded = depot.take_unneeded(now);
-            let more = depot.time_to_next_trim(now);
-            drop(depot);
-            if !unneeded.is_empty() {
+            depot.look(now);
+            while instant_now() - begun < TRIM_TIME {
+                let mut unneeded = depot.take_unneeded();
+                if unneeded.is_empty() {
+                    break;
+                }
+                drop(depot);
                 // System calls, so without the lock.
                 Slot::release_memory_of(&mut unneeded);
-                class.lock().cold.extend(unneeded);
+                depot = class.lock();
+                depot.in_transit -= unneeded.len();
+                depot.cold.extend(unneeded);
             }
-            again = again.into_iter().chain(more).min();
+            again = again.into_iter().chain(depot.time_to_next_trim(now)).min();
         }
         if again.is_some() {
             self.excess.0.store(true, Relaxed);
@@ -305,6 +320,7 @@ impl Depot {
             regions: Vec::new(),
             least_warm: 0,
             unneeded: 0,
+            in_transit: 0,
             looked_at: instant_now(),
         }
     }
@@ -317,6 +333,7 @@ impl Depot {
         shelf.extend(self.cold.drain(self.cold.len() - cold..));
         shelf.extend(self.warm.drain(self.warm.len() - warm..));
         self.least_warm = self.least_warm.min(self.warm.len());
+        self.unneeded = self.unneeded.min(self.warm.len());
         warm + cold
     }
 
@@ -344,18 +361,23 @@ impl Depot {
         Ok(unsafe { Region::cut(last.region, index) })
     }
 
-    /// Some of the warm slots that nobody took for a while.
-    fn take_unneeded(&mut self, now: Instant) -> Vec<Slot> {
+    /// Finds out, from time to time, what was not needed since the last time.
+    fn look(&mut self, now: Instant) {
         if now.saturating_duration_since(self.looked_at) >= TRIM_INTERVAL {
             self.looked_at = now;
             self.unneeded = self.least_warm;
             self.least_warm = self.warm.len();
         }
-        // Some may have been taken since.
-        self.unneeded = self.unneeded.min(self.warm.len());
-        let count = self.unneeded.min(TRIM_STEP);
+    }
+
+    /// Some of the warm slots that nobody took for a while. They are in transit.
+    fn take_unneeded(&mut self) -> Vec<Slot> {
+        let Some(first) = self.warm.front().filter(|_| self.unneeded > 0) else { return Vec::new() };
+        let one_by_one = first.size > StackSize::DEFAULT;
+        let count = if one_by_one { 1 } else { self.unneeded.min(TRIM_STEP) };
         self.unneeded -= count;
         self.least_warm = self.least_warm.saturating_sub(count);
+        self.in_transit += count;
         self.warm.drain(..count).collect()
     }
 
