@@ -26,16 +26,24 @@ pub(crate) struct Slot {
     shard: NonNull<Shard>,
 }
 
-/// The greenlets spawned by one hub.
+/// The greenlets spawned by one hub, or from outside. What everybody reads, what its owner writes and what others write
+/// lie on cache lines of their own.
 pub(crate) struct Shard {
     chunks: Mutex<Vec<Box<[AtomicPtr<Header>]>>>,
     /// Whoever holds the lock of `chunks` is getting references out of one of them.
     reading: AtomicBool,
     /// Free slots, the owner's alone.
-    free: UnsafeCell<Vec<NonNull<AtomicPtr<Header>>>>,
-    /// Slots freed by others.
-    returned: Mutex<Vec<NonNull<AtomicPtr<Header>>>>,
-    returned_count: AtomicUsize,
+    free: Apart<UnsafeCell<Vec<NonNull<AtomicPtr<Header>>>>>,
+    returned: Apart<Returned>,
+}
+
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Slots freed by others than the owner.
+struct Returned {
+    slots: Mutex<Vec<NonNull<AtomicPtr<Header>>>>,
+    count: AtomicUsize,
 }
 
 // SAFETY: `free` is touched by the shard's owner only (`insert` and `remove` ask for it); the rest is locks and
@@ -51,9 +59,8 @@ impl Shard {
             Self {
                 chunks: Mutex::new(Vec::new()),
                 reading: AtomicBool::new(false),
-                free: UnsafeCell::new(Vec::new()),
-                returned: Mutex::new(Vec::new()),
-                returned_count: AtomicUsize::new(0),
+                free: Apart(UnsafeCell::new(Vec::new())),
+                returned: Apart(Returned { slots: Mutex::new(Vec::new()), count: AtomicUsize::new(0) }),
             }
         }
     }
@@ -67,7 +74,7 @@ impl Shard {
     #[inline]
     pub(crate) unsafe fn insert(&self, header: NonNull<Header>) {
         // SAFETY: the owner's alone; the borrow ends before anything else is called.
-        let cell = self.free.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
+        let cell = self.free.0.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
         // SAFETY: the caller's greenlet, alive and seen by nobody else.
         unsafe { header.as_ref() }.registry_slot.set(Some(Slot { cell, shard: NonNull::from(self) }));
         // Release: the header is made; pairs with the Acquire of a reader.
@@ -77,13 +84,14 @@ impl Shard {
 
     #[cold]
     fn more(&self) -> NonNull<AtomicPtr<Header>> {
-        self.free.with_mut(|free| {
+        self.free.0.with_mut(|free| {
             // SAFETY: only `insert` calls this, so we are the owner and no other borrow is alive.
             let free = unsafe { &mut *free };
-            if self.returned_count.load(Ordering::Relaxed) != 0 {
-                let mut returned = self.returned.lock();
-                self.returned_count.store(0, Ordering::Relaxed);
-                free.append(&mut returned);
+            let returned = &self.returned.0;
+            if returned.count.load(Ordering::Relaxed) != 0 {
+                let mut slots = returned.slots.lock();
+                returned.count.store(0, Ordering::Relaxed);
+                free.append(&mut slots);
             } else {
                 let chunk: Box<[AtomicPtr<Header>]> =
                     (0..CHUNK).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
@@ -153,10 +161,10 @@ pub(crate) unsafe fn remove(header: &Header, own: &Shard) {
     }
     if ptr::eq(shard, own) {
         // SAFETY: the caller is the owner of `own`.
-        own.free.with_mut(|free| unsafe { (*free).push(slot.cell) });
+        own.free.0.with_mut(|free| unsafe { (*free).push(slot.cell) });
     } else {
-        let mut returned = shard.returned.lock();
-        returned.push(slot.cell);
-        shard.returned_count.store(returned.len(), Ordering::Relaxed);
+        let mut slots = shard.returned.0.slots.lock();
+        slots.push(slot.cell);
+        shard.returned.0.count.store(slots.len(), Ordering::Relaxed);
     }
 }

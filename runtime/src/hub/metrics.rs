@@ -47,8 +47,19 @@ pub(crate) struct Counters {
     pub(crate) live_stacks: Counter,
     /// Started greenlets that other hubs took over, and count as theirs. Written by those.
     pub(crate) moved_away: AtomicU64,
-    /// Started greenlets that wait for I/O or time: the load that placement goes by.
-    pub(crate) waiting_outside: Counter,
+    pub(crate) waiting_outside: Load,
+}
+
+/// Started greenlets that wait for I/O or time: the load that placement goes by, read by others at each of their spawns.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Load(Counter);
+
+impl std::ops::Deref for Load {
+    type Target = Counter;
+    fn deref(&self) -> &Counter {
+        &self.0
+    }
 }
 
 impl Counters {
