@@ -5,6 +5,7 @@ pub(crate) mod fork_join;
 pub(crate) mod hog;
 mod hubs;
 mod idle;
+mod machine;
 pub(crate) mod mpmc;
 pub(crate) mod mutex;
 pub(crate) mod parked_memory;
@@ -66,6 +67,7 @@ pub(crate) const ALL: &[Workload] = &[
     accept_skew::WORKLOAD,
     speed_up::WORKLOAD,
     hubs::WORKLOAD,
+    machine::WORKLOAD,
 ];
 
 impl Workload {

@@ -1,0 +1,84 @@
+//! Watches the machine, not the runtime: what the steps cost that no runtime can leave out, so that floors can be reckoned
+//! from them.
+
+use super::{Scope, Workload, is_default};
+use crate::row::Row;
+use crate::setting::{Setting, time};
+use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Adds to a number that nobody else looks at.
+fn read_modify_write(count: u64) -> Duration {
+    let number = AtomicU64::new(0);
+    time(|| {
+        for _ in 0..count {
+            black_box(&number).fetch_add(1, Ordering::AcqRel);
+        }
+    })
+}
+
+fn system_call(count: u64) -> Duration {
+    time(|| {
+        for _ in 0..count {
+            // SAFETY: asks for a number.
+            black_box(unsafe { libc::getppid() });
+        }
+    })
+}
+
+/// A number goes to another thread and comes back as the next one. `wait` is how either waits for its turn.
+fn there_and_back(count: u64, wait: impl Fn() + Sync, wake: impl Fn(&thread::Thread) + Sync) -> Duration {
+    let number = AtomicU64::new(0);
+    let until = |turn: u64| {
+        while number.load(Ordering::Acquire) != turn {
+            wait();
+        }
+    };
+    let (here, number, until, wake) = (thread::current(), &number, &until, &wake);
+    thread::scope(|threads| {
+        let other = threads.spawn(move || {
+            for turn in 0..count {
+                until(2 * turn + 1);
+                number.store(2 * turn + 2, Ordering::Release);
+                wake(&here);
+            }
+        });
+        time(|| {
+            for turn in 0..count {
+                number.store(2 * turn + 1, Ordering::Release);
+                wake(other.thread());
+                until(2 * turn + 2);
+            }
+        })
+    })
+}
+
+fn measured(setting: &Setting, what: &str, count: u64, run: impl Fn(u64) -> Duration) -> Row {
+    let count = setting.size(count, 100);
+    let times = (0..setting.samples).map(|_| run(count)).collect();
+    Row::timed(count, times).part(what)
+}
+
+pub(super) const WORKLOAD: Workload = Workload {
+    name: "machine",
+    watches: "no part of the runtime: what a read-modify-write, a system call, a cache line and a wake cost here",
+    scope: Scope::OwnHubs,
+    measure: |setting| {
+        if !is_default(setting) {
+            return Ok(Vec::new());
+        }
+        let mut rows = vec![
+            measured(setting, "read-modify-write", 10_000_000, read_modify_write),
+            measured(setting, "system call", 1_000_000, system_call),
+        ];
+        if thread::available_parallelism()?.get() > 1 {
+            let line = |count| there_and_back(count, spin_loop, |_| ());
+            rows.push(measured(setting, "a cache line there and back", 1_000_000, line));
+        }
+        let wake = |count| there_and_back(count, thread::park, thread::Thread::unpark);
+        rows.push(measured(setting, "waking a thread, and back", 20_000, wake));
+        Ok(rows)
+    },
+};
