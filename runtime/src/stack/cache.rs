@@ -5,8 +5,9 @@
 //! depot, so that the depot's lock is taken once in [`BATCH`] times at most. The shelf's lower end is what goes, as
 //! it was used least recently.
 
+use super::depot::TRIM_INTERVAL;
 use super::error::NoStack;
-use super::pool::{StackPool, TRIM_INTERVAL};
+use super::pool::StackPool;
 use super::region::Slot;
 use super::size::CLASSES;
 use super::{Stack, StackSize};

@@ -6,7 +6,7 @@
 //! - Guards that take no mapping of their own ([`guard`]), so that the kernel's limit on mappings does not matter.
 //! - Nothing is written to the low pages of a stack, and what the runtime itself needs (the owner's word) lies in the
 //!   page at the top ([`layout`]): a parked greenlet costs the one page that its frames are in.
-//! - Unused stacks are kept by each hub ([`cache`]), then by the runtime ([`pool`]), and lose their memory when they
+//! - Unused stacks are kept by each hub ([`cache`]), then by the runtime ([`pool`], [`depot`]), and lose their memory when they
 //!   are not needed.
 //!
 //! A stack that overflows ends the process with the name of the greenlet ([`overflow`]).
@@ -20,6 +20,7 @@
 //! there is one holder at any time. The exception is the owner's word, which the fault handler reads too.
 
 mod cache;
+mod depot;
 mod error;
 mod guard;
 mod layout;

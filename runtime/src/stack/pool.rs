@@ -1,47 +1,24 @@
 //! [`StackPool`]: all stacks of one runtime; regions, and the depot that the hubs' caches exchange with.
 //!
-//! Each size class has its own depot behind a short lock, taken once per batch. The depot has two lists. *Warm*
-//! stacks have their memory, so that a burst of greenlets that comes again costs no system call. *Cold* ones have
-//! given theirs back. A stack goes cold when [`StackPool::trim`] finds that it was not needed for a while, and never
-//! while greenlets end: a system call for each, which also interrupts every other hub's processor, was a fifth of what
-//! a million sleepers cost on one hub and half of it on two. The slots of a class come from regions, each twice as
-//! large as the last, from 64 MiB to 64 Ki slots: a small program reserves little, and a million stacks take some
-//! twenty mappings.
+//! Each size class has its own [depot](Depot) behind a short lock, taken once per batch. System calls are made without it.
 //!
 //! Dropping the pool unmaps every region no stack of which is still out; see [`region`](super::region).
 
+use super::depot::Depot;
 use super::error::NoStack;
 use super::guard::GuardPolicy;
-use super::layout::SlotLayout;
-use super::region::{Region, Slot};
+use super::region::Slot;
 use super::size::CLASSES;
 use super::{Stack, StackSize};
 use crate::facade::instant_now;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::io;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// The bytes of a class's first region; each further one is twice as large.
-const FIRST_REGION: usize = 64 * 1024 * 1024;
-/// No region is larger than this many slots, nor than so many bytes (which matters to large classes).
-const MOST_SLOTS: usize = 64 * 1024;
-const MOST_BYTES: usize = 64 * 1024 * 1024 * 1024;
-
-/// How many unused stacks of a class may keep their memory while all hubs sleep: with more, one wakes to trim. A
-/// guess: 4 MiB, where each has touched one page.
-const WARM: usize = if cfg!(test) { 64 } else { 1024 };
-
-/// What a stack must have gone unused for before a trim takes its memory.
-pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a trim may take, in which a hub does nothing else: between so many stacks it looks at the clock. What is deep
-/// and all touched costs 40 µs for 256 KiB, so larger ones come one by one.
+/// How long a trim may take, in which a hub does nothing else.
 const TRIM_TIME: Duration = Duration::from_micros(50);
-const TRIM_STEP: usize = 32;
 
 /// How a runtime's stacks are to be made.
 #[derive(Clone, Copy, Debug)]
@@ -92,33 +69,6 @@ pub(crate) struct StackPool {
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// The unused stacks of one class, and the regions they came from.
-struct Depot {
-    /// The one used most recently last.
-    warm: VecDeque<Slot>,
-    cold: Vec<Slot>,
-    /// Cut, but without a guard, as none was to be had at the time.
-    bare: Vec<Slot>,
-    regions: Vec<CutRegion>,
-    /// The least that `warm` held since it was last looked at: so many, from the front, were not needed.
-    least_warm: usize,
-    /// How many, from the front, are to lose their memory.
-    unneeded: usize,
-    /// How many are in no list because they lose it now.
-    in_transit: usize,
-    looked_at: Instant,
-}
-
-struct CutRegion {
-    region: NonNull<Region>,
-    slots: usize,
-    /// How many slots were cut from it; the next one has this index.
-    cut: usize,
-}
-
-// SAFETY: regions are `Sync`, and the pointers are only followed while this list keeps them alive.
-unsafe impl Send for CutRegion {}
-
 impl StackPool {
     /// An empty pool. Nothing is reserved before the first stack is taken.
     ///
@@ -158,14 +108,12 @@ impl StackPool {
     /// Whether any stack of this size is outside the depot, in use or in a cache. A stack of another size that comes
     /// free is of no use to who waits for one of this.
     pub(crate) fn has_out(&self, size: StackSize) -> bool {
-        let depot = self.classes[size.class()].lock();
-        let cut: usize = depot.regions.iter().map(|region| region.cut).sum();
-        cut > depot.warm.len() + depot.cold.len() + depot.bare.len()
+        self.classes[size.class()].lock().has_out()
     }
 
     /// Whether a stack of this size is on its way back into the depot.
     pub(crate) fn is_trimming(&self, size: StackSize) -> bool {
-        self.classes[size.class()].lock().in_transit > 0
+        self.classes[size.class()].lock().is_trimming()
     }
 
     /// Whether a stack was refused and none has been handed out by the depot since. While this holds, each
@@ -232,7 +180,7 @@ impl StackPool {
         drop(depot);
         // A system call, so without the lock.
         if let Err(error) = slot.install_guard(self.config.guards, self.config.unguarded) {
-            self.classes[size.class()].lock().bare.push(slot);
+            self.classes[size.class()].lock().give_bare(slot);
             return Err(error);
         }
         shelf.push(slot);
@@ -244,10 +192,9 @@ impl StackPool {
         let count = slots.len();
         self.stored.fetch_add(count, Relaxed);
         self.out.fetch_sub(count, Relaxed);
-        let mut depot = self.classes[size.class()].lock();
-        depot.warm.extend(slots);
+        let has_excess = self.classes[size.class()].lock().give(slots);
         // Relaxed, here and where it is read: a hint to hubs that are about to sleep, as the one that runs here will be.
-        if depot.warm.len() > WARM && !self.excess.0.load(Relaxed) {
+        if has_excess && !self.excess.0.load(Relaxed) {
             self.excess.0.store(true, Relaxed);
         }
     }
@@ -262,7 +209,7 @@ impl StackPool {
         self.excess.0.load(Relaxed)
     }
 
-    /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`] before
+    /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`](super::depot::TRIM_INTERVAL) before
     /// `now`. After which time there is more to do, if so.
     pub(crate) fn trim(&self, now: Instant) -> Option<Duration> {
         self.excess.0.store(false, Relaxed);
@@ -280,8 +227,7 @@ impl StackPool {
                 // System calls, so without the lock.
                 Slot::release_memory_of(&mut unneeded);
                 depot = class.lock();
-                depot.in_transit -= unneeded.len();
-                depot.cold.extend(unneeded);
+                depot.give_cold(unneeded);
             }
             again = again.into_iter().chain(depot.time_to_next_trim(now)).min();
         }
@@ -296,98 +242,7 @@ impl Drop for StackPool {
     fn drop(&mut self) {
         // The caches hold the pool, so they are gone and their stacks are here.
         for class in &mut self.classes {
-            let depot = class.get_mut();
-            let unused = depot.warm.iter().chain(&depot.cold).chain(&depot.bare);
-            let mut home: Vec<NonNull<Region>> = unused.map(|slot| slot.region).collect();
-            home.sort_unstable();
-            for CutRegion { region, cut, .. } in depot.regions.drain(..) {
-                let first = home.partition_point(|&other| other < region);
-                let past = home.partition_point(|&other| other <= region);
-                // SAFETY: this is the pool and it is going: it calls this once for each region, and forgets the
-                // returned slots with its lists.
-                unsafe { Region::abandon(region, cut - (past - first)) };
-            }
-        }
-    }
-}
-
-impl Depot {
-    fn new() -> Depot {
-        Depot {
-            warm: VecDeque::new(),
-            cold: Vec::new(),
-            bare: Vec::new(),
-            regions: Vec::new(),
-            least_warm: 0,
-            unneeded: 0,
-            in_transit: 0,
-            looked_at: instant_now(),
-        }
-    }
-
-    /// Moves up to `most` slots into `shelf`, cold ones first, so that the next to be used is warm.
-    fn take(&mut self, shelf: &mut Vec<Slot>, most: usize) -> usize {
-        let warm = most.min(self.warm.len());
-        // A cold stack saves nothing by waiting in a cache: it is taken only when it is needed at once.
-        let cold = if warm == 0 { self.cold.len().min(1) } else { 0 };
-        shelf.extend(self.cold.drain(self.cold.len() - cold..));
-        shelf.extend(self.warm.drain(self.warm.len() - warm..));
-        self.least_warm = self.least_warm.min(self.warm.len());
-        self.unneeded = self.unneeded.min(self.warm.len());
-        warm + cold
-    }
-
-    /// A slot that needs a guard yet.
-    fn cut(&mut self, size: StackSize, pool: Weak<StackPool>) -> Result<Slot, NoStack> {
-        if let Some(slot) = self.bare.pop() {
-            return Ok(slot);
-        }
-        if self.regions.last().is_none_or(|last| last.cut == last.slots) {
-            let stride = SlotLayout::new(size).stride;
-            let wanted = match self.regions.last() {
-                None => FIRST_REGION / stride,
-                Some(last) => last.slots * 2,
-            };
-            let wanted = wanted.min(MOST_SLOTS).min(MOST_BYTES / stride).max(1);
-            let region = Region::reserve(size, wanted, pool)?;
-            // SAFETY: just reserved.
-            let slots = unsafe { region.as_ref() }.slots();
-            self.regions.push(CutRegion { region, slots, cut: 0 });
-        }
-        let Some(last) = self.regions.last_mut() else { unreachable!("one was just added") };
-        let index = last.cut;
-        last.cut += 1;
-        // SAFETY: this is the region's pool, and the count makes each index come once.
-        Ok(unsafe { Region::cut(last.region, index) })
-    }
-
-    /// Finds out, from time to time, what was not needed since the last time.
-    fn look(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.looked_at) >= TRIM_INTERVAL {
-            self.looked_at = now;
-            self.unneeded = self.least_warm;
-            self.least_warm = self.warm.len();
-        }
-    }
-
-    /// Some of the warm slots that nobody took for a while. They are in transit.
-    fn take_unneeded(&mut self) -> Vec<Slot> {
-        let Some(first) = self.warm.front().filter(|_| self.unneeded > 0) else { return Vec::new() };
-        let one_by_one = first.size > StackSize::DEFAULT;
-        let count = if one_by_one { 1 } else { self.unneeded.min(TRIM_STEP) };
-        self.unneeded -= count;
-        self.least_warm = self.least_warm.saturating_sub(count);
-        self.in_transit += count;
-        self.warm.drain(..count).collect()
-    }
-
-    fn time_to_next_trim(&self, now: Instant) -> Option<Duration> {
-        if self.unneeded > 0 {
-            Some(Duration::ZERO)
-        } else if self.warm.len() > WARM {
-            Some(TRIM_INTERVAL.saturating_sub(now.saturating_duration_since(self.looked_at)))
-        } else {
-            None
+            class.get_mut().abandon();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The pool as its users see it, and what the kernel says about it.
 
+use super::depot::TRIM_INTERVAL;
 use super::guard::GuardPolicy;
-use super::pool::{StackCounts, TRIM_INTERVAL};
+use super::pool::StackCounts;
 use super::region::leaked_regions;
 use super::*;
 use corosensei::stack::Stack as _;
