@@ -60,6 +60,8 @@ pub(crate) struct StackPool {
     short: Apart<AtomicBool>,
     /// Set while a depot keeps more warm stacks than it should for long.
     excess: Apart<AtomicBool>,
+    /// Held by whoever trims: each step interrupts all processors, so one at a time.
+    trimming: Mutex<()>,
     /// How many stacks each cache holds, written by its owner only.
     caches: Mutex<Vec<Weak<AtomicUsize>>>,
 }
@@ -86,6 +88,7 @@ impl StackPool {
             stored: AtomicUsize::new(0),
             short: Apart(AtomicBool::new(false)),
             excess: Apart(AtomicBool::new(false)),
+            trimming: Mutex::new(()),
             caches: Mutex::new(Vec::new()),
         }))
     }
@@ -210,8 +213,9 @@ impl StackPool {
     }
 
     /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`](super::depot::TRIM_INTERVAL) before
-    /// `now`. After which time there is more to do, if so.
+    /// `now`. After which time there is more to do, if so and if nobody else does it.
     pub(crate) fn trim(&self, now: Instant) -> Option<Duration> {
+        let _alone = self.trimming.try_lock()?;
         self.excess.0.store(false, Relaxed);
         let begun = instant_now();
         let mut again: Option<Duration> = None;
