@@ -30,6 +30,8 @@ mod region;
 mod size;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trim_tests;
 
 pub(crate) use cache::StackCache;
 pub(crate) use error::NoStack;
