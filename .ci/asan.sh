@@ -10,8 +10,9 @@ source .ci/sanitizers.bash
 need_nightly
 
 export RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=address --cfg greenhub_sanitize=\"address\""
-# The largest fake stack: they come and go with greenlets. Without a symbolizer of LLVM's, binutils must do.
-export ASAN_OPTIONS="max_uar_stack_size_log=16:allow_addr2line=1:${ASAN_OPTIONS:-}"
+# The largest fake stack: they come and go with greenlets. Without a symbolizer of LLVM's, binutils must do. Freed memory that is
+# kept aside, to be found out who uses it, must not look like a leak.
+export ASAN_OPTIONS="max_uar_stack_size_log=16:quarantine_size_mb=16:allow_addr2line=1:${ASAN_OPTIONS:-}"
 export LSAN_OPTIONS="suppressions=$PWD/.ci/leaks.suppressions:print_suppressions=0:${LSAN_OPTIONS:-}"
 seconds="${ASAN_SECONDS:-2}"
 limit="${ASAN_LIMIT:-240}"

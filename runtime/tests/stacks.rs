@@ -271,6 +271,10 @@ fn after_a_burst_the_memory_of_its_stacks_is_given_back() {
                 let (most, begun) = (resident(), Instant::now());
                 while resident() + EACH * 8 / 10 > most {
                     assert!(begun.elapsed() < Duration::from_secs(10), "nobody gave it back on {place:?}");
+                    let looked = Instant::now();
+                    while looked.elapsed() < Duration::from_millis(20) {
+                        std::hint::spin_loop();
+                    }
                 }
             });
         }
