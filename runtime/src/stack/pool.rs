@@ -4,7 +4,7 @@
 //!
 //! Dropping the pool unmaps every region no stack of which is still out; see [`region`](super::region).
 
-use super::depot::Depot;
+use super::depot::{Depot, TRIM_INTERVAL};
 use super::error::NoStack;
 use super::guard::GuardPolicy;
 use super::region::Slot;
@@ -215,7 +215,10 @@ impl StackPool {
     /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`](super::depot::TRIM_INTERVAL) before
     /// `now`. After which time there is more to do, if so and if nobody else does it.
     pub(crate) fn trim(&self, now: Instant) -> Option<Duration> {
-        let _alone = self.trimming.try_lock()?;
+        let Some(_alone) = self.trimming.try_lock() else {
+            // Who trims may have passed by what the caller has just given, and may sleep for ever after it.
+            return Some(TRIM_INTERVAL);
+        };
         self.excess.0.store(false, Relaxed);
         let begun = instant_now();
         let mut again: Option<Duration> = None;
@@ -261,5 +264,19 @@ impl Drop for Stack {
             Some(pool) => pool.give_dropped(slot),
             None => slot.abandon(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_another_trimming_comes_again() {
+        let pool = StackPool::new(StackConfig::default()).unwrap();
+        let trimming = pool.trimming.lock();
+        assert_eq!(pool.trim(instant_now()), Some(TRIM_INTERVAL));
+        drop(trimming);
+        assert_eq!(pool.trim(instant_now()), None);
     }
 }
