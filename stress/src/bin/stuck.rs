@@ -104,7 +104,12 @@ impl Witness {
         Self { stop, naps, latest, thread }
     }
 
-    /// How late it has ever been, the nap that is now on its way included.
+    /// What it was late before no longer counts.
+    fn forget(&self) {
+        self.latest.store(0, SeqCst);
+    }
+
+    /// How late it has been since, the nap that is now on its way included.
     fn latest(&self) -> Duration {
         let naps = self.naps.load(SeqCst);
         while self.naps.load(SeqCst) < naps + 1 {
@@ -125,6 +130,7 @@ fn round(
     witness: &Witness,
     mut chance: Chance,
 ) -> (usize, usize, u64) {
+    witness.forget();
     let waited_before = waited_for_processors();
     let (settled, fresh) = (chance.between(1, 40), chance.between(0, 40));
     let total = settled + fresh;
