@@ -82,7 +82,7 @@ pub(crate) struct Hub {
     clock: Cell<u64>,
     pace: turn::Pace,
     views: RefCell<Vec<steal::View>>,
-    loot: steal::Loot,
+    thief: steal::Thief,
     ids: Supply,
     /// Memory of greenlets that ended here, for the next.
     pub(crate) blocks: Blocks,
@@ -110,7 +110,7 @@ impl Hub {
             clock: Cell::new(now),
             pace: turn::Pace::new(now),
             views: RefCell::new(vec![steal::View::default(); runtime.hubs().len()]),
-            loot: steal::Loot::default(),
+            thief: steal::Thief::default(),
             ids: Supply::default(),
             blocks: Blocks::new(),
             random: Cell::new(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1)),

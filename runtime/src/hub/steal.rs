@@ -21,9 +21,9 @@ pub(super) struct View {
     seen: u64,
 }
 
-/// What a thief made of its last theft, and what it concludes.
+/// What a hub remembers of itself as a thief: what it made of its last theft, and what it concludes.
 #[derive(Default)]
-pub(super) struct Loot {
+pub(super) struct Thief {
     /// How much came, until the thief has nothing left to do and asks; and when.
     taken: Cell<usize>,
     at: Cell<u64>,
@@ -37,8 +37,8 @@ pub(super) struct Loot {
     until: Cell<u64>,
 }
 
-impl Loot {
-    fn came(&self, taken: usize, now: u64, counters: &Counters) {
+impl Thief {
+    fn took(&self, taken: usize, now: u64, counters: &Counters) {
         self.taken.set(taken);
         self.at.set(now);
         self.begun.set(counters.started.get());
@@ -94,7 +94,7 @@ impl Hub {
         // The longer of the first two that may be taken from: thieves that pick longer queues come less often.
         let mut best: Option<(usize, usize)> = None;
         let mut seen = 0;
-        let many = self.migration == Migration::Never && !self.loot.is_poor(now);
+        let many = self.migration == Migration::Never && !self.thief.is_poor(now);
         for step in 0..hubs {
             let victim = (start + step) % hubs;
             if victim == self.index {
@@ -118,7 +118,7 @@ impl Hub {
         counters.steals_tried.add(1);
         let (first, taken) = self.queue.steal_from(&self.runtime.hub(victim).stealers, limit)?;
         if first.is_start() {
-            self.loot.came(taken, now, counters);
+            self.thief.took(taken, now, counters);
             counters.taken_unstarted.add(taken as u64);
         } else {
             counters.taken_started.add(taken as u64);

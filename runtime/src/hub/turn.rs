@@ -221,7 +221,7 @@ impl Hub {
             self.doze(NEVER, true);
             return false;
         }
-        if let Some(until) = self.loot.rests_until(clock::now(), &self.shared().counters) {
+        if let Some(until) = self.thief.rests_until(clock::now(), &self.shared().counters) {
             // Relaxed, here and where it is read: who reads it late wakes this hub for nothing, or leaves it asleep for the
             // rest of its rest.
             self.shared().rests.store(true, Ordering::Relaxed);
