@@ -45,6 +45,7 @@
 #![cfg_attr(greenhub_loom, allow(dead_code, unused_imports))]
 
 mod blocking;
+mod cache_padded;
 pub mod cell;
 pub mod channel;
 #[cfg(not(greenhub_loom))]

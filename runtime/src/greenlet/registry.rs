@@ -8,6 +8,7 @@
 //! for none, and a reader, who announces itself and then looks into the slots, makes all threads pass one.
 
 use super::header::{Header, Ref};
+use crate::cache_padded::CachePadded;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::{Mutex, UnsafeCell, lopsided_fence, spin_loop, thread};
 use std::ptr::{self, NonNull};
@@ -33,12 +34,9 @@ pub(crate) struct Shard {
     /// Whoever holds the lock of `chunks` is getting references out of one of them.
     reading: AtomicBool,
     /// Free slots, the owner's alone.
-    free: Apart<UnsafeCell<Vec<NonNull<AtomicPtr<Header>>>>>,
-    returned: Apart<Returned>,
+    free: CachePadded<UnsafeCell<Vec<NonNull<AtomicPtr<Header>>>>>,
+    returned: CachePadded<Returned>,
 }
-
-#[repr(align(128))]
-struct Apart<T>(T);
 
 /// Slots freed by others than the owner.
 struct Returned {
@@ -59,8 +57,11 @@ impl Shard {
             Self {
                 chunks: Mutex::new(Vec::new()),
                 reading: AtomicBool::new(false),
-                free: Apart(UnsafeCell::new(Vec::new())),
-                returned: Apart(Returned { slots: Mutex::new(Vec::new()), count: AtomicUsize::new(0) }),
+                free: CachePadded::new(UnsafeCell::new(Vec::new())),
+                returned: CachePadded::new(Returned {
+                    slots: Mutex::new(Vec::new()),
+                    count: AtomicUsize::new(0),
+                }),
             }
         }
     }
@@ -74,7 +75,7 @@ impl Shard {
     #[inline]
     pub(crate) unsafe fn insert(&self, header: NonNull<Header>) {
         // SAFETY: the owner's alone; the borrow ends before anything else is called.
-        let cell = self.free.0.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
+        let cell = self.free.with_mut(|free| unsafe { (*free).pop() }).unwrap_or_else(|| self.more());
         // SAFETY: the caller's greenlet, alive and seen by nobody else.
         unsafe { header.as_ref() }.registry_slot.set(Some(Slot { cell, shard: NonNull::from(self) }));
         // Release: the header is made; pairs with the Acquire of a reader.
@@ -84,10 +85,10 @@ impl Shard {
 
     #[cold]
     fn more(&self) -> NonNull<AtomicPtr<Header>> {
-        self.free.0.with_mut(|free| {
+        self.free.with_mut(|free| {
             // SAFETY: only `insert` calls this, so we are the owner and no other borrow is alive.
             let free = unsafe { &mut *free };
-            let returned = &self.returned.0;
+            let returned = &self.returned;
             if returned.count.load(Ordering::Relaxed) != 0 {
                 let mut slots = returned.slots.lock();
                 returned.count.store(0, Ordering::Relaxed);
@@ -161,10 +162,10 @@ pub(crate) unsafe fn remove(header: &Header, own: &Shard) {
     }
     if ptr::eq(shard, own) {
         // SAFETY: the caller is the owner of `own`.
-        own.free.0.with_mut(|free| unsafe { (*free).push(slot.cell) });
+        own.free.with_mut(|free| unsafe { (*free).push(slot.cell) });
     } else {
-        let mut slots = shard.returned.0.slots.lock();
+        let mut slots = shard.returned.slots.lock();
         slots.push(slot.cell);
-        shard.returned.0.count.store(slots.len(), Ordering::Relaxed);
+        shard.returned.count.store(slots.len(), Ordering::Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! What a hub counts: relaxed counters that only the hub itself writes, so counting is a load and a store.
 
+use crate::cache_padded::CachePadded;
 use crate::facade::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread changes and any thread may read.
@@ -47,19 +48,8 @@ pub(crate) struct Counters {
     pub(crate) live_stacks: Counter,
     /// Started greenlets that other hubs took over, and count as theirs. Written by those.
     pub(crate) moved_away: AtomicU64,
-    pub(crate) waiting_outside: Load,
-}
-
-/// Started greenlets that wait for I/O or time: the load that placement goes by, read by others at each of their spawns.
-#[derive(Default)]
-#[repr(align(128))]
-pub(crate) struct Load(Counter);
-
-impl std::ops::Deref for Load {
-    type Target = Counter;
-    fn deref(&self) -> &Counter {
-        &self.0
-    }
+    /// Started greenlets that wait for I/O or time: the load that placement goes by, read by others at each of their spawns.
+    pub(crate) waiting_outside: CachePadded<Counter>,
 }
 
 impl Counters {

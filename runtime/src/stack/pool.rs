@@ -10,6 +10,7 @@ use super::guard::GuardPolicy;
 use super::region::Slot;
 use super::size::CLASSES;
 use super::{Stack, StackSize};
+use crate::cache_padded::CachePadded;
 use crate::facade::instant_now;
 use parking_lot::Mutex;
 use std::io;
@@ -56,20 +57,16 @@ pub(crate) struct StackPool {
     /// Slots in the depots.
     stored: AtomicUsize,
     /// Set when a stack was refused: caches then give stacks back to the depot at once, where whoever waits finds
-    /// them. Cleared when the depot can serve again.
-    short: Apart<AtomicBool>,
-    /// Set while a depot keeps more warm stacks than it should for long.
-    excess: Apart<AtomicBool>,
+    /// them. Cleared when the depot can serve again. Read for each stack given back, while all hubs write what lies
+    /// around it.
+    short: CachePadded<AtomicBool>,
+    /// Set while a depot keeps more warm stacks than it should for long. Read for each sleep of a hub.
+    excess: CachePadded<AtomicBool>,
     /// Held by whoever trims: each step interrupts all processors, so one at a time.
     trimming: Mutex<()>,
     /// How many stacks each cache holds, written by its owner only.
     caches: Mutex<Vec<Weak<AtomicUsize>>>,
 }
-
-/// On cache lines of its own: read for each stack given back, or each sleep of a hub, while what lies around it is
-/// written by all hubs.
-#[repr(align(128))]
-struct Apart<T>(T);
 
 impl StackPool {
     /// An empty pool. Nothing is reserved before the first stack is taken.
@@ -86,8 +83,8 @@ impl StackPool {
             classes: std::array::from_fn(|_| Mutex::new(Depot::new())),
             out: AtomicUsize::new(0),
             stored: AtomicUsize::new(0),
-            short: Apart(AtomicBool::new(false)),
-            excess: Apart(AtomicBool::new(false)),
+            short: CachePadded::new(AtomicBool::new(false)),
+            excess: CachePadded::new(AtomicBool::new(false)),
             trimming: Mutex::new(()),
             caches: Mutex::new(Vec::new()),
         }))
@@ -123,7 +120,7 @@ impl StackPool {
     /// stack given back is at once within reach of every hub, so this is the moment to try again.
     pub(crate) fn is_short(&self) -> bool {
         // Relaxed: a hint. A hub that is refused tries again later on its own; it does not rely on being told.
-        self.short.0.load(Relaxed)
+        self.short.load(Relaxed)
     }
 
     /// A counter for a new cache.
@@ -153,13 +150,13 @@ impl StackPool {
             Ok(taken) => {
                 self.out.fetch_add(taken - 1, Relaxed);
                 if self.is_short() {
-                    self.short.0.store(false, Relaxed);
+                    self.short.store(false, Relaxed);
                 }
                 Ok(())
             }
             Err(error) => {
                 self.out.fetch_sub(1, Relaxed);
-                self.short.0.store(true, Relaxed);
+                self.short.store(true, Relaxed);
                 Err(error)
             }
         }
@@ -197,8 +194,8 @@ impl StackPool {
         self.out.fetch_sub(count, Relaxed);
         let has_excess = self.classes[size.class()].lock().give(slots);
         // Relaxed, here and where it is read: a hint to hubs that are about to sleep, as the one that runs here will be.
-        if has_excess && !self.excess.0.load(Relaxed) {
-            self.excess.0.store(true, Relaxed);
+        if has_excess && !self.excess.load(Relaxed) {
+            self.excess.store(true, Relaxed);
         }
     }
 
@@ -209,17 +206,17 @@ impl StackPool {
 
     /// Whether a [`trim`](Self::trim) is due soon, whatever else happens.
     pub(crate) fn has_excess(&self) -> bool {
-        self.excess.0.load(Relaxed)
+        self.excess.load(Relaxed)
     }
 
-    /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`](super::depot::TRIM_INTERVAL) before
-    /// `now`. After which time there is more to do, if so and if nobody else does it.
+    /// Gives the memory of some of those depot stacks back to the system that were not needed for [`TRIM_INTERVAL`] before
+    /// `now`. After which time there may be more to do, if so.
     pub(crate) fn trim(&self, now: Instant) -> Option<Duration> {
         let Some(_alone) = self.trimming.try_lock() else {
             // Who trims may have passed by what the caller has just given, and may sleep for ever after it.
             return Some(TRIM_INTERVAL);
         };
-        self.excess.0.store(false, Relaxed);
+        self.excess.store(false, Relaxed);
         let begun = instant_now();
         let mut again: Option<Duration> = None;
         for class in &self.classes {
@@ -239,7 +236,7 @@ impl StackPool {
             again = again.into_iter().chain(depot.time_to_next_trim(now)).min();
         }
         if again.is_some() {
-            self.excess.0.store(true, Relaxed);
+            self.excess.store(true, Relaxed);
         }
         again
     }
