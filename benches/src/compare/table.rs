@@ -139,7 +139,7 @@ fn split(entry: &Entry) -> Option<String> {
     if entry.hubs == 1 {
         return None;
     }
-    let percent: Vec<_> = split.iter().map(|share| format!("{:.0}", share * 100.0)).collect();
+    let percent: Vec<_> = split.iter().map(|share| format!("{:.1}", share * 100.0)).collect();
     let mut text = format!(
         "`{}` of {} on {} hubs: {} % of the pairs were split over two hubs in its samples",
         entry.case,
