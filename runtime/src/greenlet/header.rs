@@ -248,7 +248,8 @@ impl std::ops::Deref for Life {
     }
 }
 
-/// A counted reference to a header.
+/// A counted reference to a header. One pointer, and [`Greenlet`](super::Greenlet) relies on that.
+#[repr(transparent)]
 pub(crate) struct Ref(NonNull<Header>);
 
 // SAFETY: the header is shared by design; its fields say who may touch them (see the module's first lines).
