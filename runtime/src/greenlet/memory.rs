@@ -44,11 +44,39 @@ const fn class(layout: Layout) -> Option<usize> {
     }
 }
 
-/// How the block of a class is allocated.
+/// How the block of a class is allocated: with room for the way to the first cache line's start, and to note how long that is.
 const fn class_layout(class: usize) -> Layout {
-    match Layout::from_size_align((class + 1) * LINE, ALIGN) {
+    match Layout::from_size_align((class + 2) * LINE, ALIGN) {
         Ok(layout) => layout,
         Err(_) => panic!("a few cache lines are a valid layout"),
+    }
+}
+
+/// A new block of a class. It begins with a cache line: blocks go to and fro between hubs, and two that shared one would
+/// be slow for both. (Allocators are slower by half where they are asked for that.)
+#[cold]
+fn fresh_block(class: usize) -> NonNull<u8> {
+    let start = fresh(class_layout(class));
+    let way = LINE - start.addr().get() % LINE;
+    // SAFETY: `way` is a multiple of `ALIGN`, not zero and at most a line, which the layout has room for, before the block
+    // and, for the note, at the end of the way.
+    unsafe {
+        let block = start.add(way);
+        block.cast::<usize>().sub(1).write(way);
+        block
+    }
+}
+
+/// Gives the memory of a block back.
+///
+/// # Safety
+///
+/// `block` came from [`fresh_block`] with this class, and nothing refers to it any more.
+unsafe fn free_block(class: usize, block: NonNull<u8>) {
+    // SAFETY: noted by `fresh_block`, and what lies before a block is not part of it.
+    unsafe {
+        let way = block.cast::<usize>().sub(1).read();
+        dealloc(block.as_ptr().sub(way), class_layout(class));
     }
 }
 
@@ -58,7 +86,7 @@ pub(crate) fn take(layout: Layout) -> NonNull<u8> {
     let Some(class) = class(layout) else { return fresh(layout) };
     match current::hub().and_then(|hub| hub.blocks.pop(class)) {
         Some(block) => block,
-        None => fresh(class_layout(class)),
+        None => fresh_block(class),
     }
 }
 
@@ -76,8 +104,8 @@ pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
     };
     match current::hub() {
         Some(hub) if hub.blocks.kept.get() < KEEP => hub.blocks.push(class, block),
-        // SAFETY: the caller's promise; every block of a class is allocated with the class's layout.
-        _ => unsafe { dealloc(block.as_ptr(), class_layout(class)) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { free_block(class, block) },
     }
 }
 
@@ -139,7 +167,7 @@ impl Blocks {
                 && let Some(block) = self.pop(class)
             {
                 // SAFETY: a free block of this class, out of the list.
-                unsafe { dealloc(block.as_ptr(), class_layout(class)) };
+                unsafe { free_block(class, block) };
             }
         }
     }
