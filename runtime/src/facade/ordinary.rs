@@ -73,17 +73,23 @@ pub(crate) use crate::hub::deque;
 
 /// A full fence between two threads whose cost falls on one of them: the `light` side is a few instructions, the `heavy`
 /// side a system call that makes every running thread of the process pass a barrier (`membarrier(2)`, Linux 4.14; in
-/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, under loom and in a schedule, both *are* that fence.
+/// Rust's terms both are then `fence(SeqCst)`). Where there is no such call, and under loom, both *are* that fence. In a
+/// schedule the light side lets stores be held back, as a processor does, and the heavy side lets all of them be seen. Two
+/// light sides do not order each other.
 pub(crate) mod lopsided_fence {
     #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
     pub(crate) use super::membarrier::{heavy, light, prepare};
 
-    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
+    #[cfg(greenhub_schedule)]
+    pub(crate) use crate::schedule::atomic::{heavy_fence as heavy, light_fence as light};
+
+    #[cfg(not(any(target_os = "linux", greenhub_schedule)))]
     pub(crate) fn light() {
         super::atomic::fence(super::atomic::Ordering::SeqCst);
     }
-    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
+    #[cfg(not(any(target_os = "linux", greenhub_schedule)))]
     pub(crate) use light as heavy;
+
     #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) fn prepare() {}
 }

@@ -14,11 +14,20 @@
 //! non-empty queue beside a sleeping hub without either a holder of the token or a wake on its way:
 //!
 //! * who gives the token up for lack of work announces sleep *before* that, fences, and looks once more;
-//! * who gives it up because it found work looks once more at all queues and elects the next watcher;
+//! * who gives it up because it found work looks, if anybody is asleep, once more at all queues and elects the next
+//!   watcher;
 //! * who took the token only to elect somebody and found nobody asleep gives it back, fences and looks again, since a
-//!   hub may have gone to sleep meanwhile trusting the token.
+//!   hub may have gone to sleep meanwhile trusting the token;
+//! * who lies down while another hub holds the token leaves the look to that one.
+//!
+//! Spawns are many and long sleeps are few, so the fence between a producer and whoever looks at its queue is a [lopsided
+//! one](crate::facade::lopsided_fence): the producer's costs nothing, and a hub is about to sleep for good, or to call
+//! another one, when it pays. Between hubs that hand the token to and fro both sides have full fences. A hub that will
+//! look again within a millisecond ([`Depth::Nap`]) does not pay either: what it sleeps over meanwhile is what another
+//! processor's store buffer held back at the moment of its look.
 
 use crate::facade::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::facade::lopsided_fence;
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
@@ -34,6 +43,15 @@ pub(crate) trait Sleeper {
     fn block(&self);
 }
 
+/// How long a hub may sleep at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// It looks again soon, whatever happens.
+    Nap,
+    /// Until it is needed.
+    Deep,
+}
+
 /// Sleeps where no other hub needs to know of it but for what is pushed into the inbox: for the holder of the watch
 /// that dozes, and for the only hub of a runtime.
 pub(crate) fn doze(bed: &Bed, sleeper: &impl Sleeper) {
@@ -46,9 +64,9 @@ pub(crate) fn doze(bed: &Bed, sleeper: &impl Sleeper) {
 
 /// Hub `me` has nothing to do: sleeps until it is needed, and gives up the watch if it holds it. Gives whether it holds
 /// the watch now: it was elected, or found at the last look that there is work.
-pub(crate) fn fall_asleep(bed: &Bed, watch: &Watch, me: usize, sleeper: &impl Sleeper) -> bool {
+pub(crate) fn fall_asleep(bed: &Bed, watch: &Watch, me: usize, sleeper: &impl Sleeper, depth: Depth) -> bool {
     bed.lie_down();
-    if watch.rest(me, || sleeper.has_work()) == Rest::Watch {
+    if watch.rest(me, depth, || sleeper.has_work()) == Rest::Watch {
         bed.get_up();
         return true;
     }
@@ -135,8 +153,9 @@ impl Watch {
     /// the watch. `None`: somebody watches, or nobody sleeps.
     #[inline]
     pub(crate) fn elect(&self, from: usize) -> Option<usize> {
-        // Pairs with the fence in `lie_down` and `rest`.
-        fence(Ordering::SeqCst);
+        // Pairs with the heavy fences in `rest` and `leave`: their look at the queues, or ours at the token, sees the
+        // other's write.
+        lopsided_fence::light();
         // Relaxed: ordered by the fences.
         if self.token.load(Ordering::Relaxed) != NOBODY { None } else { self.elect_sleeper(from) }
     }
@@ -163,7 +182,8 @@ impl Watch {
                 return Some(hub);
             }
             self.token.store(NOBODY, Ordering::Release);
-            // A hub that lay down while we held the token trusted it: look again, in its place.
+            // A hub that lay down while we held the token trusted it: look again, in its place. Pairs with the fences
+            // in `rest`.
             fence(Ordering::SeqCst);
         }
     }
@@ -204,13 +224,23 @@ impl Watch {
     /// whether there is work in any queue that any hub may take.
     ///
     /// On [`Rest::Sleep`] the hub is announced and must call [`Watch::rise`] when it is up again.
-    pub(crate) fn rest(&self, me: usize, work: impl Fn() -> bool) -> Rest {
+    pub(crate) fn rest(&self, me: usize, depth: Depth, work: impl Fn() -> bool) -> Rest {
         self.asleep[me / 64].fetch_or(1 << (me % 64), Ordering::AcqRel);
         if self.is_mine(me) {
             self.token.store(NOBODY, Ordering::Release);
+        } else {
+            // Pairs with the fence in `leave`: its holder sees that we are asleep, or we see that the token is free.
+            fence(Ordering::SeqCst);
+            if self.token.load(Ordering::Relaxed) < ELECTING {
+                return Rest::Sleep;
+            }
         }
-        // Pairs with the fence in `elect`.
-        fence(Ordering::SeqCst);
+        match depth {
+            // Orders our own announcement before our look; a push that is held back meanwhile waits for the next look.
+            Depth::Nap => fence(Ordering::SeqCst),
+            // Pairs with the light fence in `elect`.
+            Depth::Deep => lopsided_fence::heavy(),
+        }
         if work() && self.take(me) {
             self.asleep[me / 64].fetch_and(!(1 << (me % 64)), Ordering::AcqRel);
             return Rest::Watch;
@@ -237,8 +267,17 @@ impl Watch {
     pub(crate) fn leave(&self, me: usize, work: impl Fn() -> bool) -> Option<usize> {
         debug_assert!(self.is_mine(me));
         self.token.store(NOBODY, Ordering::Release);
-        // Pairs with the fence in `rest`: pushes made while we watched were announced to nobody else.
+        // Pairs with the fences in `rest`: who lies down unseen by us sees that the token is free, and looks itself.
         fence(Ordering::SeqCst);
-        if work() { self.elect(me + 1) } else { None }
+        if !self.any_asleep() {
+            return None;
+        }
+        // Pushes made while we watched were announced to nobody else. Pairs with the light fence in `elect`; where there
+        // is work to be seen without it, the election is due anyway.
+        let more = work() || {
+            lopsided_fence::heavy();
+            work()
+        };
+        if more { self.elect(me + 1) } else { None }
     }
 }

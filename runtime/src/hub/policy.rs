@@ -21,7 +21,7 @@ pub(crate) const STEAL_LIMIT: (usize, usize) = (32, 512);
 
 /// From this many stale entries on a sweep is considered. (As above, and fewer in a model.)
 pub(crate) const SWEEP_FROM: usize =
-    if cfg!(greenhub_schedule) { 8 } else { crate::facade::in_models(4, 256) };
+    if cfg!(greenhub_schedule) { 8 } else { crate::facade::in_models(4, 64) };
 
 /// A queue of this length is shared at once; a shorter one its owner will have emptied before a halted hub is up.
 pub(crate) const LONG_QUEUE: usize = 8;
@@ -47,6 +47,11 @@ pub(crate) const HAND_BACKS_PER_LOOK: u32 = 64;
 
 /// The first and longest doze of a hub that watches for work, in nanoseconds.
 pub(crate) const DOZE: (u64, u64) = (50_000, 1_000_000);
+
+/// How long a hub sleeps at most before it has given memory back and made sure, at some cost, that no spawn goes unseen, in
+/// nanoseconds. A hub that has a little less than enough to do never comes to that. (Short in a schedule, where the sleep after it
+/// is the one to look at.)
+pub(crate) const NAP: u64 = if cfg!(greenhub_schedule) { 1_000 } else { 1_000_000 };
 
 /// How long an idle hub with greenlets that wait for a stack sleeps before it tries again, at first and at most, in
 /// nanoseconds. A guess: a program that has run out of stacks has larger worries than a percent of one core.

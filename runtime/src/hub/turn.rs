@@ -6,7 +6,7 @@
 //! its OS thread (invariant 8).
 
 use super::Hub;
-use super::idle::{self, Sleeper};
+use super::idle::{self, Depth, Sleeper};
 use super::policy;
 use super::queue::Entry;
 use crate::facade::atomic::Ordering;
@@ -29,6 +29,8 @@ pub(super) struct Pace {
     hand_backs_since: Cell<u64>,
     /// The next doze of a watcher, and how often it has looked in vain.
     doze: Cell<u64>,
+    /// How many switches there had been when this hub last fell asleep with nothing to do.
+    slept_at: Cell<u64>,
 }
 
 impl Pace {
@@ -42,6 +44,7 @@ impl Pace {
             hand_backs: Cell::new(0),
             hand_backs_since: Cell::new(now),
             doze: Cell::new(0),
+            slept_at: Cell::new(u64::MAX),
         }
     }
 
@@ -66,8 +69,18 @@ impl Pace {
 struct Asleep<'a> {
     hub: &'a Hub,
     until: u64,
-    /// Whether it has been idle for long enough to give memory back.
+    /// It has been idle for long: gives memory back.
     trims: bool,
+}
+
+impl Depth {
+    /// Until when a hub sleeps that begins now.
+    fn until(self) -> u64 {
+        match self {
+            Depth::Nap => clock::now() + policy::NAP,
+            Depth::Deep => NEVER,
+        }
+    }
 }
 
 impl Sleeper for Asleep<'_> {
@@ -218,7 +231,8 @@ impl Hub {
             }
         }
         if self.runtime.hubs().len() == 1 {
-            self.doze(NEVER, true);
+            let depth = self.next_sleep();
+            self.doze(depth.until(), depth == Depth::Deep);
             return false;
         }
         if let Some(until) = self.thief.rests_until(clock::now(), &self.shared().counters) {
@@ -230,7 +244,7 @@ impl Hub {
                 self.doze(until, false);
                 true
             } else {
-                self.fall_asleep(until, false)
+                self.fall_asleep(until, Depth::Nap)
             };
             self.shared().rests.store(false, Ordering::Relaxed);
             return watching;
@@ -258,15 +272,22 @@ impl Hub {
             }
         }
         self.pace.doze.set(0);
-        self.fall_asleep(NEVER, true)
+        let depth = self.next_sleep();
+        self.fall_asleep(depth.until(), depth)
     }
 
-    /// Sleeps until it is needed, or until `until`. Gives whether this hub now holds the watch.
-    fn fall_asleep(&self, until: u64, trims: bool) -> bool {
-        let sleeper = Asleep { hub: self, until, trims };
-        let watching = idle::fall_asleep(&self.mailbox.bed, &self.runtime.watch, self.index, &sleeper);
+    /// Sleeps until it is needed, or until `until`, as a nap needs. Gives whether this hub now holds the watch.
+    fn fall_asleep(&self, until: u64, depth: Depth) -> bool {
+        let sleeper = Asleep { hub: self, until, trims: depth == Depth::Deep };
+        let watching = idle::fall_asleep(&self.mailbox.bed, &self.runtime.watch, self.index, &sleeper, depth);
         self.runtime.monitor.hub_is_up();
         watching
+    }
+
+    /// A nap, or, where nothing has run here since the last, a sleep for as long as it takes.
+    fn next_sleep(&self) -> Depth {
+        let switches = self.shared().counters.switches.get();
+        if self.pace.slept_at.replace(switches) == switches { Depth::Deep } else { Depth::Nap }
     }
 
     /// Sleeps until `until` at most, where no other hub needs to know of it but for the inbox.

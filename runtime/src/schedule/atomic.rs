@@ -23,6 +23,19 @@ pub(crate) fn fence(order: Ordering) {
     }
 }
 
+/// The side of a lopsided fence that is passed often: only the compiler is held back.
+#[track_caller]
+pub(crate) fn light_fence() {
+    world::step();
+}
+
+/// The side that pays: every thread's stores come to be seen.
+#[track_caller]
+pub(crate) fn heavy_fence() {
+    world::step();
+    world::drain_all();
+}
+
 /// Memory that held an atomic becomes something else: no store to it may be on its way.
 fn forget() {
     world::drain_all();

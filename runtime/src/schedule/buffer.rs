@@ -3,7 +3,8 @@
 //! In half of all executions plain stores (`Relaxed` or `Release`) are kept back in the order they were made, and others
 //! see them later. The thread itself sees its own. Whatever drains a
 //! processor's buffer drains this one: `fence(SeqCst)`, a `SeqCst` store, every read-modify-write, taking or releasing a
-//! lock, and the system calls that the [event queue](super::mio) stands for. So a missing fence of a *store, then
+//! lock, and the system calls that the [event queue](super::mio) stands for; the heavy side of a lopsided fence drains
+//! those of all threads. So a missing fence of a *store, then
 //! load* pattern (invariant 7) shows. Weaker reorderings, which other processors do, are loom's business.
 
 use std::collections::VecDeque;

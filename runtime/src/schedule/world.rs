@@ -243,7 +243,10 @@ impl World {
     fn look_at_rest(&self) {
         let Some(check) = self.state().at_rest.take() else { return };
         self.state().still = true;
-        let said = check(&Resting(&self.state().threads));
+        let said = {
+            let state = self.state();
+            check(&Resting { threads: &state.threads, now: state.now })
+        };
         self.state().still = false;
         match said {
             Ok(()) => self.state().at_rest = Some(check),

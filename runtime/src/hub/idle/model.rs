@@ -6,7 +6,7 @@
 //! missing fence), the blocking poll is a condition variable. A hub that is stuck in a greenlet waits for what only
 //! the others can do, so work that is slept over is a deadlock, which loom reports.
 
-use super::{Bed, NOBODY, Sleeper, Watch, doze, fall_asleep};
+use super::{Bed, Depth, NOBODY, Sleeper, Watch, doze, fall_asleep};
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::{Arc, Condvar, Mutex};
 use crate::model::{explore, explore_within};
@@ -186,7 +186,7 @@ impl World {
                 return false;
             }
         }
-        fall_asleep(&self.hubs[me].bed, &self.watch, me, &Asleep { world: self, me })
+        fall_asleep(&self.hubs[me].bed, &self.watch, me, &Asleep { world: self, me }, Depth::Deep)
     }
 
     fn assert_at_rest(&self) {
@@ -294,7 +294,7 @@ fn model_a_hub_does_not_sleep_beside_a_stuck_one_with_work() {
                         break;
                     } else {
                         let sleeper = Asleep { world: &world, me: 1 };
-                        watching = fall_asleep(&world.hubs[1].bed, &world.watch, 1, &sleeper);
+                        watching = fall_asleep(&world.hubs[1].bed, &world.watch, 1, &sleeper, Depth::Deep);
                     }
                 }
                 if watching {

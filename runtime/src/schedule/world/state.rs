@@ -71,13 +71,25 @@ pub(super) enum Status {
 pub(super) type AtRest = Box<dyn Fn(&Resting<'_>) -> Result<(), String>>;
 
 /// What may be asked while nobody can run.
-pub(crate) struct Resting<'a>(pub(super) &'a [Thread]);
+pub(crate) struct Resting<'a> {
+    pub(super) threads: &'a [Thread],
+    pub(super) now: u64,
+}
 
 impl Resting<'_> {
     /// What the thread with this name waits for; `None` if there is none or it has ended.
     pub(crate) fn waits_for(&self, name: &str) -> Option<&'static str> {
-        self.0.iter().find_map(|thread| match thread.status {
-            Status::Waiting { what, .. } if thread.name == name => Some(what),
+        self.waiting(name).map(|(what, _)| what)
+    }
+
+    /// Whether it goes on within so many nanoseconds, whatever the others do.
+    pub(crate) fn goes_on_within(&self, nanos: u64, name: &str) -> bool {
+        self.waiting(name).is_some_and(|(_, until)| until <= self.now + nanos)
+    }
+
+    fn waiting(&self, name: &str) -> Option<(&'static str, u64)> {
+        self.threads.iter().find_map(|thread| match thread.status {
+            Status::Waiting { what, until, .. } if thread.name == name => Some((what, until)),
             _ => None,
         })
     }
