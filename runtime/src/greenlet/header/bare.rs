@@ -2,7 +2,7 @@
 //! in the registry, and nothing to run.
 
 use super::{Birth, Header, Kind, Ref, Task, create};
-use crate::facade::memory;
+use crate::greenlet::memory;
 use crate::greenlet::state::State;
 use crate::hub::mailbox::MAILBOXES;
 use std::alloc::Layout;
@@ -35,5 +35,5 @@ pub(crate) fn bare(state: State) -> Ref {
 /// It comes from [`bare`], its references are not given up, and the model's threads have ended.
 pub(crate) unsafe fn bury(header: NonNull<Header>) {
     // SAFETY: taken with this layout.
-    unsafe { memory::dealloc(header.cast::<u8>().as_ptr(), Layout::new::<Bare>()) };
+    unsafe { memory::give(header.cast(), Layout::new::<Bare>()) };
 }
