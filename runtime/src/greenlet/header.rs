@@ -37,7 +37,8 @@ pub(crate) mod bare;
 pub(crate) type Outcome<T> = Result<T, JoinError>;
 
 /// One greenlet. In the order of use: the first cache line is all that a queue's stale entry and the header's end look at,
-/// then comes what every switch touches, last what few greenlets need.
+/// the second what every switch touches, the third, up to the alarm's first word, what a wait does; last comes what few
+/// greenlets need.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -51,15 +52,18 @@ pub(crate) struct Header {
     /// Where the registry lists it.
     pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
     pub(crate) fiber: Fiber,
-    pub(crate) kind: Kind,
+    pub(crate) waiting: WaitReport,
     pub(crate) alarm: Alarm,
     pub(crate) joiners: JoinList,
     /// The link of the one inbox it may lie in.
     pub(crate) link: AtomicPtr<Header>,
-    pub(crate) waiting: WaitReport,
     pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) kind: Kind,
     pub(crate) alive: Lifeline,
 }
+
+/// How many cache lines of a header a wait and its end touch.
+pub(crate) const LINES_OF_A_WAIT: usize = 3;
 
 /// How a greenlet may move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -450,3 +454,12 @@ unsafe fn dealloc<F, T>(header: NonNull<Header>) {
     // SAFETY: taken with this layout in `create`.
     unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }
+
+// A switch and a wait are to touch as few cache lines as the page above says; blocks begin with one (`memory`).
+#[cfg(all(target_arch = "x86_64", not(greenhub_loom)))]
+const _: () = {
+    use std::mem::offset_of;
+    assert!(offset_of!(Header, fiber) == 64);
+    assert!(offset_of!(Header, fiber) + offset_of!(Fiber, hand_back) == 128);
+    assert!(offset_of!(Header, alarm) < 192);
+};

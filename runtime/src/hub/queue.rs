@@ -232,7 +232,7 @@ impl Queue {
         if let Some((later, _)) = ring.get(1)
             && later.is_woken()
         {
-            prefetch(later.header().as_ptr().cast(), size_of::<Header>() / 64 + 1);
+            prefetch(later.header().as_ptr().cast(), header::LINES_OF_A_WAIT);
         }
         if let Some((next, _)) = ring.front()
             && next.is_woken()

@@ -35,10 +35,11 @@ pub(crate) struct Timers {
 }
 
 /// A greenlet's timer.
+#[repr(C)]
 pub(crate) struct Alarm {
-    node: TimerNode,
-    /// When the greenlet wants to be woken, or [`NEVER`].
+    /// When the greenlet wants to be woken, or [`NEVER`]. First, beside what else every wait looks at.
     deadline: AtomicU64,
+    node: TimerNode,
     /// Where the node stands, or [`NEVER`] if in no wheel.
     armed: AtomicU64,
     home: AtomicPtr<Timers>,
