@@ -203,10 +203,13 @@ where
     let life = unsafe { Life::from_raw(header) };
     match at {
         Some(at) => runtime.start_later(place, life, at),
-        // SAFETY: it is `Placed`, new, and ours to push.
-        None => unsafe { mailbox.push(life.into_raw()) },
+        None => {
+            // SAFETY: it is `Placed`, new, and ours to push.
+            if !unsafe { mailbox.push_and_see(life.into_raw()) } {
+                runtime.announce(place);
+            }
+        }
     }
-    runtime.announce(place);
     // SAFETY: created above, with this result type.
     unsafe { JoinHandle::new(header) }
 }

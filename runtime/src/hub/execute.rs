@@ -206,6 +206,8 @@ impl Hub {
         let own = from == self.index;
         let mailbox = self.runtime.hub(from).mailbox;
         let mut received = 0;
+        // What is alone here runs next: there is nothing to tell the others.
+        let alone = own && self.queue.is_empty() && !self.next_is_set();
         for greenlet in mailbox.take() {
             received += 1;
             let greenlet = NonNull::new(greenlet).expect("a batch holds no null");
@@ -218,7 +220,7 @@ impl Hub {
                 unsafe { mailbox.push(greenlet) };
             } else if header.state.load().phase() == Phase::Unstarted {
                 // SAFETY: an unstarted greenlet's life is the right to run it, which came with the batch.
-                self.accept(unsafe { Life::from_raw(greenlet) });
+                self.arrive(unsafe { Life::from_raw(greenlet) }, !alone || received > 1);
             } else if self.migration == Migration::Every {
                 // It was sent here to run here; or to a hub that is stuck, where `push_ready` would send it again.
                 self.queue.push_ring(Entry::resume(greenlet));
@@ -226,15 +228,27 @@ impl Hub {
                 self.push_ready(Entry::woken(greenlet));
             }
         }
+        if alone && received > 1 {
+            // The first was not, in the end.
+            self.announce_rest();
+        }
         self.shared().counters.wakes_received.add(received);
     }
 
     /// An unstarted greenlet, `Placed`, that nobody else holds, comes to this hub's queues.
     pub(crate) fn accept(&self, life: Life) {
+        self.arrive(life, true);
+    }
+
+    /// As [`Hub::accept`]; `tell` says whether the others must know.
+    fn arrive(&self, life: Life, tell: bool) {
         life.set_home(self.mailbox);
         let kind = life.kind;
         let arrived = life.state.arrive();
         debug_assert!(arrived, "only a placed greenlet travels unstarted");
-        self.push_new(life, kind);
+        let length = self.push_untold(life, kind);
+        if let Some(length) = length.filter(|_| tell) {
+            self.announce(length);
+        }
     }
 }

@@ -18,7 +18,9 @@
 //!   watcher;
 //! * who took the token only to elect somebody and found nobody asleep gives it back, fences and looks again, since a
 //!   hub may have gone to sleep meanwhile trusting the token;
-//! * who lies down while another hub holds the token leaves the look to that one.
+//! * who lies down while another hub holds the token leaves the look to that one;
+//! * a hub that finds one greenlet in its inbox, and has nothing else to run, runs it next and tells nobody; so who wakes a
+//!   hub by what it pushes into its inbox need not tell another one, either.
 //!
 //! Spawns are many and long sleeps are few, so the fence between a producer and whoever looks at its queue is a [lopsided
 //! one](crate::facade::lopsided_fence): the producer's costs nothing, and a hub is about to sleep for good, or to call

@@ -67,17 +67,29 @@ impl Mailbox {
     ///
     /// The caller owns the greenlet's right to run (or to be started), and it lies in no inbox.
     pub(crate) unsafe fn push(&self, greenlet: NonNull<Header>) {
-        // SAFETY: the caller's promise; a greenlet with a right to run is alive.
-        unsafe { self.inbox.push(greenlet.as_ptr()) };
-        self.rouse();
+        // SAFETY: the caller's promise.
+        unsafe { self.push_and_see(greenlet) };
     }
 
-    /// Wakes the hub if it sleeps. What it is to find must have been written before.
+    /// As [`Mailbox::push`]; gives whether the hub slept.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn push_and_see(&self, greenlet: NonNull<Header>) -> bool {
+        // SAFETY: the caller's promise; a greenlet with a right to run is alive.
+        unsafe { self.inbox.push(greenlet.as_ptr()) };
+        self.rouse()
+    }
+
+    /// Wakes the hub if it sleeps; gives whether it did. What it is to find must have been written before.
     #[inline]
-    pub(crate) fn rouse(&self) {
-        if self.bed.must_wake() {
+    pub(crate) fn rouse(&self) -> bool {
+        let asleep = self.bed.must_wake();
+        if asleep {
             self.write_eventfd();
         }
+        asleep
     }
 
     #[cold]

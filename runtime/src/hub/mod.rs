@@ -175,12 +175,20 @@ impl Hub {
     /// An unstarted greenlet spawned here.
     #[inline]
     pub(crate) fn push_new(&self, life: Life, kind: Kind) {
+        if let Some(length) = self.push_untold(life, kind) {
+            self.announce(length);
+        }
+    }
+
+    /// An unstarted greenlet, of which the others are not told. Gives the length of the queue if they might take it.
+    #[inline]
+    fn push_untold(&self, life: Life, kind: Kind) -> Option<usize> {
         let entry = Entry::start(life);
         if kind == Kind::Free {
-            let length = self.queue.push_shared(entry);
-            self.announce(length);
+            Some(self.queue.push_shared(entry))
         } else {
             self.queue.push_ring(entry);
+            None
         }
     }
 

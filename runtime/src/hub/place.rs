@@ -35,8 +35,8 @@ impl Shared {
         self.lighter((turn % hubs) as usize, (mixed % hubs) as usize)
     }
 
-    /// Somebody from outside left work in the inbox of `hub`. It has been roused if it slept; if it is busy, another
-    /// hub should know.
+    /// Somebody from outside left work in the inbox of `hub`, which is up, and may be busy for long: another hub should
+    /// know.
     pub(crate) fn announce(&self, hub: usize) {
         if self.hubs().len() > 1
             && let Some(watcher) = self.watch.elect(hub + 1)

@@ -39,6 +39,21 @@ pub(crate) const POLL_EVERY: u64 = 100_000;
 /// percent of its time.
 pub(crate) const TRIM_EVERY: u64 = 10_000_000;
 
+/// From how many unstarted greenlets on a hub that has others to run leaves them to other hubs for a while.
+pub(crate) const HOLD_FROM: usize = if cfg!(greenhub_schedule) { 2 } else { 64 };
+
+/// For how long, in nanoseconds: a busy hub has looked by then whether it has less to do. And for how long at most while a
+/// hub that has nothing to do is on its way: the system may take its time to give it a core.
+pub(crate) const HOLD: (u64, u64) = (250_000, 1_000_000);
+
+/// How many unstarted greenlets a busy hub takes over from another, which has `theirs`, where started ones stay: it has
+/// `ready` of those itself, which are ready and may be so for ever, and `unstarted` others. Half the difference, if that is
+/// large; a hub without ready ones comes to take more anyway when it has nothing left to do.
+pub(crate) fn fair_share(ready: usize, unstarted: usize, theirs: usize) -> Option<usize> {
+    let mine = ready + unstarted;
+    (ready > 0 && theirs > mine + mine / 4 + HOLD_FROM).then(|| (theirs - mine) / 2)
+}
+
 /// How long a chain of joins may run before the ring gets its turn, in nanoseconds.
 pub(crate) const HAND_BACK_BUDGET: u64 = 100_000;
 

@@ -7,63 +7,25 @@
 //!   oldest.
 //!
 //! Ring and deque act as one first-in-first-out queue: a ring entry carries the number of greenlets that had been
-//! pushed on the deque before it, and may run once all those have left the deque.
+//! pushed on the deque before it, and may run once all those have left the deque. (While a burst is on [`hold`] it need not
+//! wait for that.)
 
 use super::policy;
-use crate::facade::deque::{Steal, Stealer, Word, Worker};
+use crate::facade::deque::{Steal, Stealer, Worker};
 use crate::facade::spin_loop;
-use crate::greenlet::header::{self, Header, Life};
+use crate::greenlet::header;
 use crate::greenlet::memory::prefetch;
 use crate::greenlet::state::Owner;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
-use std::ptr::NonNull;
 
+pub(crate) use entry::Entry;
+use hold::Hold;
+
+mod entry;
+mod hold;
 #[cfg(all(test, greenhub_loom))]
 mod model;
-
-/// A queue entry, one word: a greenlet to start (the entry is the greenlet's life, and may have gone stale: its
-/// joiner may have claimed it) or to resume (the entry is the greenlet's right to run). The lowest bits tell them apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry(NonNull<Header>);
-
-const START: usize = 1;
-/// On an entry to resume: the greenlet was parked.
-const WOKEN: usize = 2;
-
-// SAFETY: an entry is the right to start or run a greenlet, made to be handed between hubs; only `Free` greenlets go
-// where another thread may take them, and started ones only in migrate mode, whose contract the user signed.
-unsafe impl Send for Entry {}
-
-// SAFETY: a pointer.
-unsafe impl Word for Entry {}
-
-impl Entry {
-    pub(crate) fn start(life: Life) -> Self {
-        Self(life.into_raw().map_addr(|address| address | START))
-    }
-    #[inline]
-    pub(crate) fn resume(header: NonNull<Header>) -> Self {
-        Self(header)
-    }
-    #[inline]
-    pub(crate) fn woken(header: NonNull<Header>) -> Self {
-        Self(header.map_addr(|address| address | WOKEN))
-    }
-    #[inline]
-    fn is_woken(self) -> bool {
-        self.0.addr().get() & WOKEN != 0
-    }
-    #[inline]
-    pub(crate) fn is_start(self) -> bool {
-        self.0.addr().get() & START != 0
-    }
-    #[inline]
-    pub(crate) fn header(self) -> NonNull<Header> {
-        // SAFETY: headers are aligned to more than four bytes, so what is left of the address is not null.
-        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & !(START | WOKEN))) }
-    }
-}
 
 /// What others see of a hub's queues.
 pub(crate) struct Stealers {
@@ -89,14 +51,18 @@ pub(crate) struct Queue {
     mixed: bool,
     /// Then: how many of them are unstarted, but for those that came by stealing; `sort_out` counts anew before it acts.
     unstarted_at_most: Cell<usize>,
+    /// Whether what lies in the deque is left to others for a moment.
+    hold: Hold,
     /// For `sweep`; empty but in it.
     swept: Cell<Vec<Entry>>,
 }
 
 impl Queue {
-    /// Empty queues. `mixed`: started greenlets may be taken too, so they come to the deque.
-    pub(crate) fn new(mixed: bool) -> Self {
+    /// Empty queues. `mixed`: started greenlets may be taken too, so they come to the deque. Otherwise `shared` says
+    /// whether there are other hubs to take what has not started.
+    pub(crate) fn new(mixed: bool, shared: bool) -> Self {
         Self {
+            hold: Hold::new(shared && !mixed),
             mixed,
             unstarted_at_most: Cell::new(0),
             ring: UnsafeCell::new(VecDeque::with_capacity(256)),
@@ -148,6 +114,9 @@ impl Queue {
         self.pushed.set(self.pushed.get() + 1);
         let length = self.deque_at_most.get() + 1;
         self.deque_at_most.set(length);
+        if length == 1 {
+            self.hold.reset();
+        }
         length
     }
 
@@ -269,7 +238,7 @@ impl Queue {
             self.overflow_at_most.set(usize::from(goes_on));
         }
         if let Some(&(entry, before)) = self.ring().front()
-            && before + self.deque.len() as u64 <= self.pushed.get()
+            && (before + self.deque.len() as u64 <= self.pushed.get() || self.hold.lasts(self.deque.len()))
         {
             self.ring().pop_front();
             return Some(entry);
@@ -399,6 +368,12 @@ impl Queue {
         self.overflow_at_most.set(kept);
         all.clear();
         self.swept.set(all);
+    }
+
+    /// The time, of now and then, by which a hold ends; `awaited` as there.
+    #[inline]
+    pub(crate) fn look_at_clock(&self, now: u64, awaited: impl Fn() -> bool) {
+        self.hold.look_at_clock(now, awaited);
     }
 
     /// Gives back the memory of longer queues.

@@ -126,6 +126,26 @@ impl Hub {
         Some(first)
     }
 
+    /// A busy hub takes over what another has clearly too much of, while it has not started: once it has, it stays.
+    #[cold]
+    pub(super) fn take_fair_share(&self) {
+        let hubs = self.runtime.hubs().len();
+        if hubs == 1 || self.migration != Migration::Never {
+            return;
+        }
+        let victim = (self.index + 1 + self.random() as usize % (hubs - 1)) % hubs;
+        let stealers = &self.runtime.hub(victim).stealers;
+        let (ready, unstarted) = self.queue.len();
+        if let Some(share) = policy::fair_share(ready, unstarted, stealers.len())
+            && let Some((first, taken)) = self.queue.steal_from(stealers, share)
+        {
+            self.shared().counters.taken_unstarted.add(taken as u64);
+            self.queue.push_shared(first);
+            // In between it was in no queue, and a hub may have looked and gone to sleep.
+            self.announce_rest();
+        }
+    }
+
     fn look_at(&self, victim: usize, now: u64) -> Sight {
         let other = self.runtime.hub(victim);
         let length = other.stealers.len();

@@ -154,7 +154,7 @@ impl Hub {
         self.execute(entry);
     }
 
-    fn next_is_set(&self) -> bool {
+    pub(super) fn next_is_set(&self) -> bool {
         let next = self.next.take();
         self.next.set(next);
         next.is_some()
@@ -165,6 +165,7 @@ impl Hub {
     pub(super) fn check_clock(&self) {
         let now = clock::now();
         self.clock.set(now);
+        self.queue.look_at_clock(now, || self.runtime.watch.holder().is_some());
         let pace = &self.pace;
         let turns = pace.quota.get() - pace.turns_left.get();
         let quota = policy::turns_until_clock(turns, now - pace.looked.get(), pace.quota.get());
@@ -176,6 +177,7 @@ impl Hub {
             if !self.stackless.is_empty() {
                 self.retry_stackless();
             }
+            self.take_fair_share();
             if now - pace.trimmed.get() >= policy::TRIM_EVERY {
                 pace.trimmed.set(now);
                 // There is work: what is left waits for the next time.

@@ -35,6 +35,17 @@ impl Mailbox {
         self.pushed.gate().open();
     }
 
+    /// As [`Mailbox::push`]; there is no other hub to tell.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn push_and_see(&self, greenlet: NonNull<Header>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.push(greenlet) };
+        true
+    }
+
     /// Waits for a push.
     pub(crate) fn pass(&self) {
         self.pushed.gate().pass();

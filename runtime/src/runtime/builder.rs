@@ -274,7 +274,8 @@ impl Builder {
             ..StackConfig::default()
         })?;
         let id = crate::ids::next();
-        let queues: Vec<Queue> = (0..hubs).map(|_| Queue::new(self.migration != Migration::Never)).collect();
+        let queues: Vec<Queue> =
+            (0..hubs).map(|_| Queue::new(self.migration != Migration::Never, hubs > 1)).collect();
         // What can fail comes first: a mailbox once opened lives for ever, and is given back by a runtime's end only.
         let new_reactor = |index| {
             Reactor::new().map_err(|error| {

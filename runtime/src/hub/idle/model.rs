@@ -81,10 +81,12 @@ impl World {
         })
     }
 
-    fn rouse(&self, hub: usize) {
-        if self.hubs[hub].bed.must_wake() {
+    fn rouse(&self, hub: usize) -> bool {
+        let asleep = self.hubs[hub].bed.must_wake();
+        if asleep {
             self.hubs[hub].eventfd.write();
         }
+        asleep
     }
 
     /// As `Hub::announce` and `Shared::announce`.
@@ -116,8 +118,9 @@ impl World {
 
     fn spawn_from_outside(&self, place: usize) {
         push(&self.hubs[place].inbox);
-        self.rouse(place);
-        self.announce(place);
+        if !self.rouse(place) {
+            self.announce(place);
+        }
     }
 
     /// A greenlet that waits for the others: it keeps its hub for itself meanwhile.
@@ -138,7 +141,7 @@ impl World {
     fn be_stuck_and_end(&self) {
         self.wait(&mut self.begun.lock());
         self.ended.store(true, Ordering::Release);
-        (0..self.hubs.len()).for_each(|hub| self.rouse(hub));
+        (0..self.hubs.len()).for_each(|hub| drop(self.rouse(hub)));
     }
 
     /// As `Hub::run`.
@@ -160,10 +163,20 @@ impl World {
         }
     }
 
-    /// As `Hub::next_entry`: what has come in goes to the queue, which tells the others, and then one is run.
+    /// As `Hub::next_entry`: what has come in goes to the queue, of which the others are told unless it is alone, and then
+    /// one is run.
     fn next_entry(&self, me: usize) -> bool {
+        let alone = self.hubs[me].queue.load(Ordering::Relaxed) == 0;
+        let mut received = 0;
         while take_one(&self.hubs[me].inbox) {
-            self.spawn_here(me);
+            received += 1;
+            push(&self.hubs[me].queue);
+            if !alone || received > 1 {
+                self.announce(me);
+            }
+        }
+        if alone && received > 1 {
+            self.announce(me);
         }
         take_one(&self.hubs[me].queue)
     }

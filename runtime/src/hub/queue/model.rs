@@ -125,7 +125,7 @@ fn on_thread<T: 'static>(world: &Arc<World>, f: impl FnOnce(&World) -> T + 'stat
 /// Hub 1 takes from hub 0 what it can get, and runs it.
 fn thief(world: &Arc<World>, victim: Stealers, mixed: bool) -> thread::JoinHandle<()> {
     on_thread(world, move |world| {
-        if let Some((entry, _)) = Queue::new(mixed).steal_from(&victim, 4) {
+        if let Some((entry, _)) = Queue::new(mixed, true).steal_from(&victim, 4) {
             world.execute(entry, 1);
         }
     })
@@ -136,7 +136,7 @@ fn thief(world: &Arc<World>, victim: Stealers, mixed: bool) -> thread::JoinHandl
 fn model_a_steal_against_a_start_time_and_a_kill() {
     explore(|| {
         let world = World::new(State::placed());
-        let queue = Queue::new(false);
+        let queue = Queue::new(false, true);
         let thief = thief(&world, queue.stealers(), false);
         assert!(world.timers[0].start_at(world.greenlet(), SOON));
         let killer = on_thread(&world, |world| match world.header.state.kill() {
@@ -178,7 +178,7 @@ fn a_started_one_is_stolen(by: impl Fn(&World, u32) -> bool + Copy + Send + Sync
         let world = World::new(State::unstarted());
         assert!(world.header.state.claim());
         world.header.alarm.set(world.greenlet(), &world.timers[0], SOON);
-        let queue = Queue::new(true);
+        let queue = Queue::new(true, true);
         let thief = thief(&world, queue.stealers(), true);
         let epoch = world.header.state.load().epoch();
         let elsewhere = on_thread(&world, move |world| {
@@ -254,7 +254,7 @@ fn model_claims_and_a_sweep_against_a_steal() {
         }
     }
     explore(|| {
-        let queue = Queue::new(false);
+        let queue = Queue::new(false, true);
         // Their life and their handle share the reference.
         let headers: Vec<_> = (0..5).map(|_| ManuallyDrop::new(bare(State::unstarted())).as_ptr()).collect();
         let greenlets =
@@ -266,7 +266,7 @@ fn model_claims_and_a_sweep_against_a_steal() {
         let thief = {
             let (greenlets, victim) = (Arc::clone(&greenlets), queue.stealers());
             thread::spawn(move || {
-                let own = Queue::new(false);
+                let own = Queue::new(false, true);
                 if let Some((first, _)) = own.steal_from(&victim, 4) {
                     greenlets.execute(first);
                     while let Some(entry) = own.pop() {
