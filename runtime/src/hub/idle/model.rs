@@ -141,7 +141,7 @@ impl World {
     fn be_stuck_and_end(&self) {
         self.wait(&mut self.begun.lock());
         self.ended.store(true, Ordering::Release);
-        (0..self.hubs.len()).for_each(|hub| drop(self.rouse(hub)));
+        (0..self.hubs.len()).for_each(|hub| _ = self.rouse(hub));
     }
 
     /// As `Hub::run`.
