@@ -3,6 +3,7 @@ use super::*;
 use crate::testing::everywhere;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 #[repr(align(32))]
@@ -83,7 +84,7 @@ fn a_buffer_that_no_memory_can_hold_is_refused() {
 
 #[test]
 fn a_message_that_panics_as_it_is_dropped_leaves_nothing_behind() {
-    struct Noted(u32, Arc<RefCell<Vec<u32>>>);
+    struct Noted(u32, Rc<RefCell<Vec<u32>>>);
     impl Drop for Noted {
         fn drop(&mut self) {
             self.1.borrow_mut().push(self.0);
@@ -91,7 +92,7 @@ fn a_message_that_panics_as_it_is_dropped_leaves_nothing_behind() {
         }
     }
     for capacity in [Some(3), Some(200), None] {
-        let dropped = Arc::new(RefCell::new(Vec::new()));
+        let dropped = Rc::new(RefCell::new(Vec::new()));
         let (sender, receiver) = ends(capacity);
         (0..3).for_each(|i| assert!(sender.send(Noted(i, dropped.clone())).is_ok()));
         assert!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err());

@@ -90,13 +90,13 @@ fn it_grows_while_wrapped() {
 #[test]
 fn it_grows_to_its_limit_and_no_further() {
     let mut ring = Owned::<u8>::new(0);
-    // SAFETY: here and below, the slots are not lent.
-    assert!(unsafe { ring.0.grow(100) });
-    assert_eq!(ring.0.size, 64);
-    assert!(unsafe { ring.0.grow(100) });
-    assert_eq!(ring.0.size, 100);
-    assert!(!unsafe { ring.0.grow(100) });
+    for expected in [Some(64), Some(100), None] {
+        // SAFETY: the slots are not lent.
+        let grew = unsafe { ring.0.grow(100) };
+        assert_eq!(grew.then_some(ring.0.size), expected);
+    }
     let mut few = Owned::<[u64; 100]>::new(0);
+    // SAFETY: as above.
     assert!(unsafe { few.0.grow(3) });
     assert_eq!(few.0.size, 3);
 }
@@ -145,8 +145,9 @@ fn slots_may_be_lent_and_messages_of_any_alignment() {
     ring.push(message.clone()).unwrap();
     drop(ring.pop());
     ring.push(message.clone()).unwrap();
-    // SAFETY: as many as the limit; lent, and still there.
+    // SAFETY: as many as the limit.
     assert!(!unsafe { ring.grow(2) });
+    // SAFETY: lent, and still there.
     drop(unsafe { ring.take_left(true) });
     assert_eq!((Rc::strong_count(&message), ring.len(), ring.pop()), (1, 0, None));
 
