@@ -152,15 +152,17 @@ impl<T> Drop for LastOfItsSide<T> {
 ///
 /// Once, and nobody uses it any more.
 unsafe fn free<T>(block: NonNull<Shared<T>>) {
-    // The last receiver has taken the messages, and slots outside of the block.
-    const { assert!(!std::mem::needs_drop::<Shared<T>>()) };
     // SAFETY: it is still there.
     let shared = unsafe { block.as_ref() };
     shared.alive.in_use();
     shared.alive.end();
     let layout = with_slots::<T>(shared.capacity()).map_or(Layout::new::<Shared<T>>(), |(layout, _)| layout);
-    // SAFETY: taken with this layout in `pair`, and the caller's promise.
-    unsafe { memory::give(block.cast(), layout) };
+    // SAFETY: taken with this layout in `pair`, and the caller's promise. The last receiver has taken the messages, and slots
+    // outside of the block.
+    unsafe {
+        block.drop_in_place();
+        memory::give(block.cast(), layout);
+    }
 }
 
 #[cfg(all(test, not(greenhub_loom)))]
