@@ -21,9 +21,11 @@
 //! ```
 
 mod clock;
+mod end;
 mod error;
 mod iter;
 mod receiver;
+mod ring;
 mod sender;
 mod shared;
 
@@ -33,8 +35,7 @@ pub use iter::{IntoIter, Iter, TryIter};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-use crate::facade::Arc;
-use shared::Shared;
+use end::End;
 
 /// A channel whose buffer holds `capacity` messages. With 0 there is no buffer: a send ends when its message has been
 /// received (a *rendezvous*).
@@ -52,11 +53,15 @@ use shared::Shared;
 /// assert_eq!(receiver.recv(), Ok("taken"));
 /// giver.join().unwrap().unwrap();
 /// ```
+///
+/// # Panics
+///
+/// If messages are so large that no memory can hold so many.
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     ends(Some(capacity))
 }
 
-/// A channel whose buffer grows with its messages; sending never waits.
+/// A channel whose buffer grows with its messages, up to 2^32 - 1 of them; sending never waits.
 ///
 /// ```
 /// let (sender, receiver) = greenhub::channel::unbounded();
@@ -70,8 +75,8 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 fn ends<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared::new(capacity));
-    (Sender::first(Arc::clone(&shared)), Receiver::first(shared))
+    let (sender, receiver) = End::pair(capacity);
+    (Sender::first(sender), Receiver::first(receiver))
 }
 
 #[cfg(all(test, greenhub_loom))]

@@ -5,6 +5,7 @@
 //! the handles that users have, over the real wait list. Nobody is played. A wake that is lost is a deadlock.
 
 use super::*;
+use crate::facade::Arc;
 use loom::thread;
 use std::time::Instant;
 
@@ -103,5 +104,40 @@ fn model_channel_two_receivers() {
         sender.send(Arc::new(2)).unwrap();
         let sum: u32 = takers.into_iter().map(|t| t.join().unwrap()).sum();
         assert_eq!(sum, 3);
+    });
+}
+
+/// The last sender and the last receiver leave at once: the second frees the block, which the first is done with by then.
+#[test]
+fn model_channel_freed_once_when_both_sides_have_left() {
+    check(3, || {
+        let (sender, receiver) = bounded::<Message>(1);
+        sender.send(Arc::new(1)).unwrap();
+        let block = std::ptr::from_ref(&*sender.shared);
+        let leaver = thread::spawn(move || drop(sender));
+        drop(receiver);
+        leaver.join().unwrap();
+        // SAFETY: in a model memory stays until the execution has ended.
+        assert!(!unsafe { &*block }.alive.is_alive(), "nobody freed the channel");
+    });
+}
+
+/// As above, with another sender and another receiver, who leave the block to the last of their side.
+#[test]
+fn model_channel_freed_by_none_but_the_last_of_a_side() {
+    check(2, || {
+        let (sender, receiver) = bounded::<Message>(1);
+        let block = std::ptr::from_ref(&*sender.shared);
+        let (other_sender, other_receiver) = (sender.clone(), receiver.clone());
+        let leavers = [
+            thread::spawn(move || drop((other_sender, other_receiver))),
+            thread::spawn(move || drop(sender.send(Arc::new(1)))),
+        ];
+        drop(receiver);
+        for t in leavers {
+            t.join().unwrap();
+        }
+        // SAFETY: as above.
+        assert!(!unsafe { &*block }.alive.is_alive(), "nobody freed the channel");
     });
 }

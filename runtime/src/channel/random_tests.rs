@@ -1,6 +1,7 @@
 //! Kills and timeouts at random moments: every message is received once, or comes back or is dropped once.
 
 use super::*;
+use crate::facade::Arc;
 use crate::runtime::current_hub;
 use crate::testing::{BRIEF, in_greenlets, with_random_kills};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};

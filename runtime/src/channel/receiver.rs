@@ -1,9 +1,10 @@
 //! [`Receiver`]: the end of a channel that messages come out of.
 
 use super::clock::Clock;
+use super::end::End;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::iter::{IntoIter, Iter, TryIter};
-use super::shared::{Patience, Shared};
+use super::shared::Patience;
 use crate::facade::{Arc, observable};
 use crate::wait::{CallName, deadline_after};
 use std::fmt;
@@ -26,13 +27,13 @@ pub struct Receiver<T> {
 
 /// Where the messages come from.
 enum Source<T> {
-    Channel(Arc<Shared<T>>),
+    Channel(End<T>),
     Clock(Arc<Clock<T>>),
 }
 
 impl<T> Receiver<T> {
     /// The receiver that a new channel counts already.
-    pub(super) fn first(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn first(shared: End<T>) -> Self {
         Receiver { source: Source::Channel(shared) }
     }
 
@@ -195,7 +196,7 @@ impl<T> Receiver<T> {
     /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.source, &other.source) {
-            (Source::Channel(a), Source::Channel(b)) => Arc::ptr_eq(a, b),
+            (Source::Channel(a), Source::Channel(b)) => std::ptr::eq(&**a, &**b),
             (Source::Clock(a), Source::Clock(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
@@ -205,10 +206,7 @@ impl<T> Receiver<T> {
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
         let source = match &self.source {
-            Source::Channel(shared) => {
-                shared.add_receiver();
-                Source::Channel(Arc::clone(shared))
-            }
+            Source::Channel(shared) => Source::Channel(shared.another_receiver()),
             Source::Clock(clock) => Source::Clock(Arc::clone(clock)),
         };
         Receiver { source }
@@ -218,7 +216,8 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Source::Channel(shared) = &self.source {
-            observable!("dropping a Receiver", shared.drop_receiver());
+            // SAFETY: a receiver's, and dropped once.
+            observable!("dropping a Receiver", unsafe { shared.leave_as_receiver() });
         }
     }
 }

@@ -1,8 +1,9 @@
 //! [`Sender`]: the end of a channel that messages go into.
 
+use super::end::End;
 use super::error::{SendError, SendTimeoutError, TrySendError};
-use super::shared::{Patience, Shared};
-use crate::facade::{Arc, observable};
+use super::shared::Patience;
+use crate::facade::observable;
 use crate::wait::deadline_after;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -20,12 +21,12 @@ use std::time::{Duration, Instant};
 /// assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
 /// ```
 pub struct Sender<T> {
-    pub(super) shared: Arc<Shared<T>>,
+    pub(super) shared: End<T>,
 }
 
 impl<T> Sender<T> {
     /// The sender that a new channel counts already.
-    pub(super) fn first(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn first(shared: End<T>) -> Self {
         Sender { shared }
     }
 
@@ -40,6 +41,10 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If all receivers are gone; the message comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity would allow it, but the buffer holds 2^32 - 1 messages: no buffer holds more.
     #[inline]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.shared
@@ -58,6 +63,10 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If there is no room or all receivers are gone; the message comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity would allow it, but the buffer holds 2^32 - 1 messages: no buffer holds more.
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.shared.send(message, Patience::None, &"Sender::try_send").map_err(|error| match error {
@@ -76,6 +85,10 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If the time passed or all receivers are gone; the message comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity would allow it, but the buffer holds 2^32 - 1 messages: no buffer holds more.
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.shared.send(message, Patience::Until(deadline_after(timeout)), &"Sender::send_timeout")
     }
@@ -90,6 +103,10 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// If the time passed or all receivers are gone; the message comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity would allow it, but the buffer holds 2^32 - 1 messages: no buffer holds more.
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
         self.shared.send(message, Patience::Until(Some(deadline)), &"Sender::send_deadline")
     }
@@ -139,20 +156,20 @@ impl<T> Sender<T> {
     /// assert!(sender.same_channel(&sender.clone()));
     /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
+        std::ptr::eq(&*self.shared, &*other.shared)
     }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.add_sender();
-        Sender { shared: Arc::clone(&self.shared) }
+        Sender { shared: self.shared.another_sender() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        observable!("dropping a Sender", self.shared.drop_sender());
+        // SAFETY: a sender's, and dropped once.
+        observable!("dropping a Sender", unsafe { self.shared.leave_as_sender() });
     }
 }
 

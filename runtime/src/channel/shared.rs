@@ -1,42 +1,51 @@
-//! What the two ends of a channel share: buffer and wait lists behind one short lock.
+//! What the two ends of a channel share: buffer and wait lists behind one short lock, in one cache line.
 //!
 //! Invariants, whenever the lock is free:
 //!
 //! 1. Where a receiver waits the buffer is empty and no sender waits.
-//! 2. Where a sender waits the buffer is full (of capacity 0: always).
-//! 3. Once disconnected, nobody enlists any more.
+//! 2. Where a sender waits the buffer is full (of capacity 0: always), and as large as it may become.
+//! 3. Once disconnected, nobody enlists any more, and nothing is added to the buffer.
+//! 4. Slots that lie in the channel's block are as many as its capacity: such a buffer never grows.
 //!
 //! A waiting sender's entry holds its message until somebody takes it; a waiting receiver's entry is empty until
 //! somebody fills it. Whoever wakes the other side moves the message under the lock, so each message is always in
 //! exactly one place: the sender's frame, the buffer, or the receiver's frame. To be woken without that is to learn
 //! that the other end is gone.
 
+use super::end::lends_slots;
 use super::error::{RecvTimeoutError, SendTimeoutError};
-use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::facade::{ShortMutex, ShortMutexGuard, note, observable};
+use super::ring::{Left, Ring};
+use crate::facade::atomic::{AtomicBool, AtomicUsize};
+use crate::facade::{Lifeline, ShortMutex, ShortMutexGuard, in_models, note, observable};
 use crate::wait::{Batch, CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup};
-use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Buffers up to this many messages are allocated whole at the start; larger ones grow to their size as they fill.
-const ALLOCATED_WHOLE: usize = 1024;
-
+/// The beginning of a channel's block. What every operation touches is the first cache line; see [`End`](super::end::End)
+/// for the rest.
+#[repr(C)]
 pub(super) struct Shared<T> {
-    capacity: Option<usize>,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
     inner: ShortMutex<Inner<T>>,
+    capacity: Option<usize>,
+    pub(super) senders: AtomicUsize,
+    pub(super) receivers: AtomicUsize,
+    /// All senders or all receivers are gone, and done with the block.
+    pub(super) one_side_left: AtomicBool,
+    pub(super) alive: Lifeline,
 }
 
 struct Inner<T> {
-    buffer: VecDeque<T>,
+    /// The buffer. It is closed when all senders or all receivers are gone: the channel is *disconnected*.
+    buffer: Ring<T>,
     /// Waiting senders with their messages.
     senders: List<Option<T>>,
     /// Waiting receivers with what they are handed.
     receivers: List<Option<T>>,
-    /// All senders or all receivers are gone.
-    disconnected: bool,
 }
+
+// Blocks begin with a cache line (`greenlet::memory`).
+const _: () = assert!(
+    in_models(true, std::mem::offset_of!(Shared<u64>, capacity) == 64) || !cfg!(target_arch = "x86_64")
+);
 
 /// Until when an end of the channel waits.
 #[derive(Clone, Copy)]
@@ -48,18 +57,15 @@ pub(super) enum Patience {
 }
 
 impl<T> Shared<T> {
-    pub(super) fn new(capacity: Option<usize>) -> Self {
-        let room = capacity.unwrap_or(0).min(ALLOCATED_WHOLE);
+    /// The channel of one sender and one receiver.
+    pub(super) fn new(capacity: Option<usize>, buffer: Ring<T>) -> Self {
         Shared {
+            inner: ShortMutex::new(Inner { buffer, senders: List::new(), receivers: List::new() }),
             capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
-            inner: ShortMutex::new(Inner {
-                buffer: VecDeque::with_capacity(room),
-                senders: List::new(),
-                receivers: List::new(),
-                disconnected: false,
-            }),
+            one_side_left: AtomicBool::new(false),
+            alive: Lifeline::new(),
         }
     }
 
@@ -77,6 +83,7 @@ impl<T> Shared<T> {
 
     #[inline]
     fn send_now(&self, message: T, patience: Patience, what: CallName) -> Result<(), SendTimeoutError<T>> {
+        self.alive.in_use();
         let mut inner = self.inner.lock();
         match self.put(&mut inner, message) {
             Ok(wakeup) => {
@@ -98,9 +105,14 @@ impl<T> Shared<T> {
         what: CallName,
     ) -> Result<(), SendTimeoutError<T>> {
         loop {
-            if inner.disconnected {
+            if inner.buffer.closed {
                 drop(inner);
                 return Err(SendTimeoutError::Disconnected(message));
+            }
+            if self.capacity.is_none_or(|capacity| inner.buffer.len() < capacity) {
+                // Without the lock: the message is dropped on the way out.
+                drop(inner);
+                panic!("greenhub: no buffer of a channel can hold another message");
             }
             let Patience::Until(deadline) = patience else {
                 drop(inner);
@@ -136,6 +148,7 @@ impl<T> Shared<T> {
     #[inline(always)]
     pub(super) fn recv(&self, patience: Patience, what: CallName) -> Result<T, RecvTimeoutError> {
         note(what, std::ptr::from_ref(self).cast());
+        self.alive.in_use();
         let mut inner = self.inner.lock();
         match inner.take() {
             Some((message, wakeup)) => {
@@ -156,7 +169,7 @@ impl<T> Shared<T> {
         what: CallName,
     ) -> Result<T, RecvTimeoutError> {
         loop {
-            if inner.disconnected {
+            if inner.buffer.closed {
                 return Err(RecvTimeoutError::Disconnected);
             }
             let Patience::Until(deadline) = patience else { return Err(RecvTimeoutError::Timeout) };
@@ -181,7 +194,7 @@ impl<T> Shared<T> {
     /// Hands the message to a waiting receiver or puts it in the buffer; gives it back if there is neither.
     #[inline]
     fn put(&self, inner: &mut Inner<T>, mut message: T) -> Result<Option<Wakeup>, T> {
-        if inner.disconnected {
+        if inner.buffer.closed {
             return Err(message);
         }
         if !inner.receivers.is_empty() {
@@ -191,56 +204,56 @@ impl<T> Shared<T> {
                 None => message = given.expect("taken by nobody"),
             }
         }
-        if self.capacity.is_some_and(|capacity| inner.buffer.len() >= capacity) {
-            return Err(message);
-        }
-        inner.buffer.push_back(message);
-        Ok(None)
-    }
-
-    pub(super) fn add_sender(&self) {
-        // Relaxed: the caller holds a sender, so the count cannot reach zero meanwhile.
-        self.senders.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_receiver(&self) {
-        // Relaxed: as above.
-        self.receivers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One sender less; the last one wakes all receivers. What is in the buffer may still be received.
-    pub(super) fn drop_sender(&self) {
-        // AcqRel: the last to leave sees what the others did; each pairs with the last.
-        if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut batch = Batch::new();
-            let mut inner = self.inner.lock();
-            note("Sender: the last is gone", std::ptr::from_ref(self).cast());
-            inner.disconnected = true;
-            inner.receivers.wake_all(&mut batch);
-            drop(inner);
-            batch.deliver();
+        match inner.buffer.push(message) {
+            Ok(()) => Ok(None),
+            Err(message) if self.make_room(inner) => inner.buffer.push(message).map(|()| None),
+            Err(message) => Err(message),
         }
     }
 
-    /// One receiver less; the last one gives all waiting senders their messages back and drops the buffer.
-    pub(super) fn drop_receiver(&self) {
-        // AcqRel: as above.
-        if self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut batch = Batch::new();
-            let mut inner = self.inner.lock();
-            note("Receiver: the last is gone", std::ptr::from_ref(self).cast());
-            inner.disconnected = true;
-            inner.senders.wake_all(&mut batch);
-            let undelivered = std::mem::take(&mut inner.buffer);
-            drop(inner);
-            batch.deliver();
-            // Last, and without the lock: dropping a message runs the user's code.
-            drop(undelivered);
-        }
+    /// Makes a full buffer larger, if it may be.
+    #[inline]
+    fn make_room(&self, inner: &mut Inner<T>) -> bool {
+        let limit = self.capacity.map_or(u32::MAX, |capacity| u32::try_from(capacity).unwrap_or(u32::MAX));
+        // SAFETY: invariant 4; then `limit` is the capacity.
+        inner.buffer.len() < limit as usize && unsafe { inner.buffer.grow(limit) }
+    }
+
+    /// By the last sender: wakes all receivers.
+    pub(super) fn close_sending(&self) {
+        self.alive.in_use();
+        let mut batch = Batch::new();
+        let mut inner = self.inner.lock();
+        note("Sender: the last is gone", std::ptr::from_ref(self).cast());
+        inner.buffer.closed = true;
+        inner.receivers.wake_all(&mut batch);
+        drop(inner);
+        batch.deliver();
+    }
+
+    /// By the last receiver: gives all waiting senders their messages back, and the caller the buffer, to drop.
+    pub(super) fn close_receiving(&self) -> Left<T> {
+        self.alive.in_use();
+        let mut batch = Batch::new();
+        let mut inner = self.inner.lock();
+        note("Receiver: the last is gone", std::ptr::from_ref(self).cast());
+        inner.buffer.closed = true;
+        inner.senders.wake_all(&mut batch);
+        // SAFETY: said by who made the ring; and the block stays until the last receiver has dropped this and left.
+        let undelivered = unsafe { inner.buffer.take_left(lends_slots::<T>(self.capacity)) };
+        drop(inner);
+        batch.deliver();
+        undelivered
     }
 
     pub(super) fn len(&self) -> usize {
         observable!("the channel's len", self.inner.lock().buffer.len())
+    }
+
+    /// As if the buffer held as many messages as it can.
+    #[cfg(all(test, not(greenhub_loom)))]
+    pub(super) fn fill(&self) {
+        self.inner.lock().buffer.fill();
     }
 
     /// How many wait to send, and to receive.
@@ -263,16 +276,18 @@ impl<T> Inner<T> {
     /// Takes the oldest message. The place it leaves goes to the longest-waiting sender.
     #[inline]
     fn take(&mut self) -> Option<(T, Option<Wakeup>)> {
-        let from_buffer = self.buffer.pop_front();
+        let from_buffer = self.buffer.pop();
+        if self.senders.is_empty() {
+            return from_buffer.map(|message| (message, None));
+        }
         let mut from_sender = None;
         let wakeup = self.senders.wake_next(&mut from_sender);
-        match from_buffer {
-            Some(message) => {
-                self.buffer.extend(from_sender);
-                Some((message, wakeup))
-            }
-            None => from_sender.map(|message| (message, wakeup)),
+        let Some(message) = from_buffer else { return from_sender.map(|message| (message, wakeup)) };
+        if let Some(next) = from_sender {
+            let pushed = self.buffer.push(next);
+            assert!(pushed.is_ok(), "there is the room of what was taken out");
         }
+        Some((message, wakeup))
     }
 }
 

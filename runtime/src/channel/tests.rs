@@ -1,4 +1,5 @@
 use super::*;
+use crate::facade::Arc;
 use crate::testing::{BRIEF, dies, everywhere, in_greenlets, thread};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -136,12 +137,11 @@ fn a_send_waits_for_room_and_keeps_its_turn() {
 fn receivers_are_served_in_the_order_they_came() {
     everywhere(|| {
         let (sender, receiver) = unbounded();
-        let shared = sender.shared.clone();
         let receivers: Vec<_> = (0..4)
             .map(|already| {
                 let receiver = receiver.clone();
                 let thread = thread::spawn(move || receiver.recv().unwrap());
-                until(|| shared.waiting().1 == already + 1);
+                until(|| sender.shared.waiting().1 == already + 1);
                 thread
             })
             .collect();

@@ -24,7 +24,7 @@ pub(crate) use loom::thread_local;
 
 use std::time::Instant;
 
-/// Memory for headers. What is given back stays until the execution has ended, so that a use of it is found by its
+/// Memory for headers and channels. What is given back stays until the execution has ended, so that a use of it is found by its
 /// [`Lifeline`] and does no harm.
 pub(crate) mod memory {
     pub(crate) use super::execution::quarantine as dealloc;

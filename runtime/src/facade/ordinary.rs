@@ -29,7 +29,7 @@ pub(crate) use std::sync::atomic as user_atomic;
 /// What `cell` shows.
 pub use std::cell::Cell;
 
-/// Memory for headers.
+/// Memory for headers and channels.
 pub(crate) mod memory {
     pub(crate) use std::alloc::{alloc, dealloc};
 }

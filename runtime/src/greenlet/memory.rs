@@ -1,4 +1,4 @@
-//! Memory for headers: each hub keeps the blocks of greenlets that ended on it for those it spawns next.
+//! Memory for headers and channels: each hub keeps the blocks of greenlets that ended on it for those it spawns next.
 //!
 //! A greenlet's header, result and closure are one block. Blocks come and go at the rate of spawns and in bursts (a
 //! join leaves a stale queue entry, and those are swept many at a time), which is what a general allocator's fast path
@@ -111,7 +111,7 @@ pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
 
 #[cold]
 fn fresh(layout: Layout) -> NonNull<u8> {
-    // SAFETY: no layout here is empty: a header is not.
+    // SAFETY: no layout here is empty: no header, no channel and no buffer that is asked for is.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 

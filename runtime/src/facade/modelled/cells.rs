@@ -85,7 +85,7 @@ impl Lifeline {
     /// A use by somebody who believes that it is alive.
     pub(crate) fn in_use(&self) {
         // SAFETY: loom checks what this asserts.
-        step(|| self.0.with(|alive| assert!(unsafe { *alive }, "a header was used after its end")));
+        step(|| self.0.with(|alive| assert!(unsafe { *alive }, "a block was used after its end")));
     }
 
     /// Whether its end has not come.
