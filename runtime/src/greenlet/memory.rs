@@ -19,7 +19,7 @@ const LARGEST: usize = 1024;
 const MOST_LINES: usize = 5;
 const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
-/// How much one hub keeps at most: a burst of some ten thousand greenlets.
+/// How much one hub keeps at most, not counting what it takes to align blocks: a burst of some ten thousand greenlets.
 const KEEP: usize = crate::facade::in_models(0, 8 << 20);
 /// How much it keeps while it is idle.
 const KEEP_IDLE: usize = 256 << 10;

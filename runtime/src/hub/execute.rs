@@ -203,11 +203,19 @@ impl Hub {
 
     /// What came in through this hub's inbox, or another's, goes to the queues.
     pub(super) fn receive(&self, from: usize) {
+        self.receive_from(from, false);
+    }
+
+    /// As [`Hub::receive`], from this hub's own inbox and just before the next greenlet is taken from the queue: if one came
+    /// and is alone here, it is that one, and there is nothing to tell the others.
+    pub(super) fn receive_before_turn(&self) {
+        self.receive_from(self.index, self.queue.is_empty() && !self.next_is_set());
+    }
+
+    fn receive_from(&self, from: usize, alone: bool) {
         let own = from == self.index;
         let mailbox = self.runtime.hub(from).mailbox;
         let mut received = 0;
-        // What is alone here runs next: there is nothing to tell the others.
-        let alone = own && self.queue.is_empty() && !self.next_is_set();
         for greenlet in mailbox.take() {
             received += 1;
             let greenlet = NonNull::new(greenlet).expect("a batch holds no null");

@@ -25,8 +25,9 @@
 //! Spawns are many and long sleeps are few, so the fence between a producer and whoever looks at its queue is a [lopsided
 //! one](crate::facade::lopsided_fence): the producer's costs nothing, and a hub is about to sleep for good, or to call
 //! another one, when it pays. Between hubs that hand the token to and fro both sides have full fences. A hub that will
-//! look again within a millisecond ([`Depth::Nap`]) does not pay either: what it sleeps over meanwhile is what another
-//! processor's store buffer held back at the moment of its look.
+//! look again within a millisecond ([`Depth::Nap`]), or is busy by then, does not pay either, unless it gives up the token
+//! that others trust: what it sleeps over meanwhile is what another processor's store buffer held back at the moment of its
+//! look.
 
 use crate::facade::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::facade::lopsided_fence;
@@ -194,6 +195,11 @@ impl Watch {
         self.asleep.iter().any(|word| word.load(Ordering::Relaxed) != 0)
     }
 
+    fn others_asleep(&self, me: usize) -> bool {
+        let mine = |at: usize| if at == me / 64 { 1 << (me % 64) } else { 0 };
+        self.asleep.iter().enumerate().any(|(at, word)| word.load(Ordering::Relaxed) & !mine(at) != 0)
+    }
+
     /// Clears the bit of a sleeping hub and returns it.
     fn pick(&self, from: usize) -> Option<usize> {
         let words = self.asleep.len();
@@ -228,20 +234,21 @@ impl Watch {
     /// On [`Rest::Sleep`] the hub is announced and must call [`Watch::rise`] when it is up again.
     pub(crate) fn rest(&self, me: usize, depth: Depth, work: impl Fn() -> bool) -> Rest {
         self.asleep[me / 64].fetch_or(1 << (me % 64), Ordering::AcqRel);
-        if self.is_mine(me) {
+        let was_mine = self.is_mine(me);
+        if was_mine {
             self.token.store(NOBODY, Ordering::Release);
-        } else {
-            // Pairs with the fence in `leave`: its holder sees that we are asleep, or we see that the token is free.
-            fence(Ordering::SeqCst);
-            if self.token.load(Ordering::Relaxed) < ELECTING {
-                return Rest::Sleep;
-            }
         }
-        match depth {
-            // Orders our own announcement before our look; a push that is held back meanwhile waits for the next look.
-            Depth::Nap => fence(Ordering::SeqCst),
+        // Orders our announcement before our look. And between hubs, here and in `leave`: who lies down sees that the token
+        // is free, or its holder, who gives it up, sees that the other is asleep.
+        fence(Ordering::SeqCst);
+        if !was_mine && self.token.load(Ordering::Relaxed) < ELECTING {
+            return Rest::Sleep;
+        }
+        // A push that is held back meanwhile waits for the next look of who naps. But that look never comes if there is
+        // something to do for this hub alone, and others sleep for long, trusting it.
+        if depth == Depth::Deep || was_mine && self.others_asleep(me) {
             // Pairs with the light fence in `elect`.
-            Depth::Deep => lopsided_fence::heavy(),
+            lopsided_fence::heavy();
         }
         if work() && self.take(me) {
             self.asleep[me / 64].fetch_and(!(1 << (me % 64)), Ordering::AcqRel);

@@ -51,7 +51,7 @@ pub(crate) const HOLD: (u64, u64) = (250_000, 1_000_000);
 /// large; a hub without ready ones comes to take more anyway when it has nothing left to do.
 pub(crate) fn fair_share(ready: usize, unstarted: usize, theirs: usize) -> Option<usize> {
     let mine = ready + unstarted;
-    (ready > 0 && theirs > mine + mine / 4 + HOLD_FROM).then(|| (theirs - mine) / 2)
+    (ready > 0 && theirs > mine + mine / 4 + HOLD_FROM).then(|| ((theirs - mine) / 2).min(STEAL_LIMIT.1))
 }
 
 /// How long a chain of joins may run before the ring gets its turn, in nanoseconds.

@@ -237,8 +237,12 @@ impl Queue {
             let goes_on = !self.mixed && !self.deque.is_empty();
             self.overflow_at_most.set(usize::from(goes_on));
         }
+        let queued = self.deque.len();
+        if queued == 0 {
+            self.deque_at_most.set(0);
+        }
         if let Some(&(entry, before)) = self.ring().front()
-            && (before + self.deque.len() as u64 <= self.pushed.get() || self.hold.lasts(self.deque.len()))
+            && (before + queued as u64 <= self.pushed.get() || self.hold.lasts(queued))
         {
             self.ring().pop_front();
             return Some(entry);

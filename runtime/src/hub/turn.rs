@@ -23,7 +23,7 @@ pub(super) struct Pace {
     /// When the clock was last looked at, and when the event loop.
     looked: Cell<u64>,
     polled: Cell<u64>,
-    /// When unused stacks were last looked at by a hub that had work.
+    /// When unused memory was last looked at.
     trimmed: Cell<u64>,
     hand_backs: Cell<u32>,
     hand_backs_since: Cell<u64>,
@@ -69,7 +69,7 @@ impl Pace {
 struct Asleep<'a> {
     hub: &'a Hub,
     until: u64,
-    /// It has been idle for long: gives memory back.
+    /// It is idle for long, or has been for moments only but not given memory back for long: does that now.
     trims: bool,
 }
 
@@ -95,6 +95,7 @@ impl Sleeper for Asleep<'_> {
     fn block(&self) {
         let mut until = self.until;
         if self.trims {
+            self.hub.pace.trimmed.set(clock::now());
             self.hub.blocks.trim();
             self.hub.queue.trim();
             if let Some(time) = self.hub.stacks().trim() {
@@ -141,7 +142,7 @@ impl Hub {
             self.pace.turns_left.set(left - 1);
         }
         if !self.mailbox.is_empty() {
-            self.receive(self.index);
+            self.receive_before_turn();
         }
         match self.next.take() {
             Some(entry) => Some(entry),
@@ -234,7 +235,7 @@ impl Hub {
         }
         if self.runtime.hubs().len() == 1 {
             let depth = self.next_sleep();
-            self.doze(depth.until(), depth == Depth::Deep);
+            self.doze(depth.until(), self.trims(depth));
             return false;
         }
         if let Some(until) = self.thief.rests_until(clock::now(), &self.shared().counters) {
@@ -280,10 +281,15 @@ impl Hub {
 
     /// Sleeps until it is needed, or until `until`, as a nap needs. Gives whether this hub now holds the watch.
     fn fall_asleep(&self, until: u64, depth: Depth) -> bool {
-        let sleeper = Asleep { hub: self, until, trims: depth == Depth::Deep };
+        let sleeper = Asleep { hub: self, until, trims: self.trims(depth) };
         let watching = idle::fall_asleep(&self.mailbox.bed, &self.runtime.watch, self.index, &sleeper, depth);
         self.runtime.monitor.hub_is_up();
         watching
+    }
+
+    /// Whether a sleep of this kind begins with giving memory back.
+    fn trims(&self, depth: Depth) -> bool {
+        depth == Depth::Deep || clock::now() - self.pace.trimmed.get() >= policy::TRIM_EVERY
     }
 
     /// A nap, or, where nothing has run here since the last, a sleep for as long as it takes.

@@ -34,7 +34,7 @@ impl<T: Word> Stealer<T> {
         // Acquire: pairs with the exchange of a thief before. (What is read here may still be of different moments: a range
         // that runs backwards is empty, and one that begins too early is not got.)
         let front = self.shared.theirs.front.load(Ordering::Acquire);
-        // Pairs with the fence in `pop_newest`, and with that of a hub which has pushed and looks for sleepers.
+        // Pairs with the fence in `pop_newest`.
         fence(Ordering::SeqCst);
         // Acquire: pairs with `publish`.
         (front, self.shared.ours.back.load(Ordering::Acquire))

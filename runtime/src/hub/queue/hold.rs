@@ -5,7 +5,8 @@
 //! comes to many unstarted ones leaves them where others may take them, runs the started ones for [`policy::HOLD`], and
 //! only then goes on in order. It does so once until its deque is empty, so who spawns without end is not held up.
 //!
-//! Nobody is idle meanwhile, and what waits for its start waits for a millisecond at most.
+//! Nobody is idle meanwhile, and what waits for its start waits for a millisecond longer, or until the hub next looks at the
+//! clock.
 
 use crate::hub::policy;
 use std::cell::Cell;

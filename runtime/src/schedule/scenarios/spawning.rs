@@ -4,6 +4,7 @@ use super::world::{Tally, any_mode, with, with_hubs, with_runtime, with_settings
 use crate::runtime::{Migration, Runtime};
 use crate::schedule::{explore, thread, world};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// From OS threads, and from greenlets.
 #[test]
@@ -175,14 +176,24 @@ fn schedule_placement() {
     });
 }
 
-/// A greenlet spawns and keeps its hub, while others wake for it and fall asleep again: what it leaves in the deque is
-/// watched at every moment.
+/// A greenlet spawns and keeps its hub, while others wake for it and fall asleep again, or wake for greenlets of their own
+/// and are kept by them: what it leaves in the deque is watched at every moment.
 #[test]
 fn schedule_spawns_beside_hubs_that_fall_asleep() {
     explore("spawns_beside_hubs_that_fall_asleep", || {
         let tally = Tally::default();
         with_hubs(|runtime| {
             runtime.run(|| {
+                let busy = world::below(3);
+                let others = (0..busy).map(|_| {
+                    crate::spawn(|| {
+                        for _ in 0..4 {
+                            crate::sleep(Duration::from_nanos(1_000 * world::below(2_000)));
+                            world::pause(1_000 * world::below(500));
+                        }
+                    })
+                });
+                let others: Vec<_> = others.collect();
                 for _ in 0..6 {
                     match world::below(3) {
                         0 => world::pause(1_000 * world::below(3_000)),
@@ -196,6 +207,7 @@ fn schedule_spawns_beside_hubs_that_fall_asleep() {
                 while tally.ran() < 6 {
                     crate::yield_now();
                 }
+                others.into_iter().for_each(|other| other.join().unwrap());
             });
         });
         tally.check_all_ran();
