@@ -252,7 +252,7 @@ impl std::ops::Deref for Life {
     }
 }
 
-/// A counted reference to a header. One pointer, and [`Greenlet`](super::Greenlet) relies on that.
+/// A counted reference to a header. One pointer, and [`Greenlet`](super::handle::Greenlet) relies on that.
 #[repr(transparent)]
 pub(crate) struct Ref(NonNull<Header>);
 
