@@ -455,11 +455,13 @@ unsafe fn dealloc<F, T>(header: NonNull<Header>) {
     unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }
 
-// A switch and a wait are to touch as few cache lines as `Header` says; blocks begin with one (`memory`).
+// A switch and a wait are to touch as few cache lines as `Header` says; blocks begin with one (`memory`). What a tool that
+// watches memory is told at each switch takes room in a header, so there it holds not.
 const _: () = {
     use std::mem::offset_of;
     let few = offset_of!(Header, fiber) == 64
         && offset_of!(Header, fiber) + offset_of!(Fiber, hand_back) == 128
         && offset_of!(Header, alarm) < 192;
-    assert!(crate::facade::in_models(true, few) || !cfg!(target_arch = "x86_64"));
+    let as_shipped = cfg!(target_arch = "x86_64") && crate::sanitize::KEEPS_FREED_BLOCKS;
+    assert!(crate::facade::in_models(true, few) || !as_shipped);
 };
