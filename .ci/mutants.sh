@@ -9,7 +9,7 @@
 #
 # First of all it proves that it can fail: the patch `none` changes a comment, and must be reported as surviving.
 #
-# .ci/mutants.sh             all of them; once MUTANTS_SECONDS (120; 0: no limit) are over no further ones are begun.
+# .ci/mutants.sh             all of them; once MUTANTS_SECONDS (120; 0: no limit) are over and one is found, no further ones are begun.
 #                            Their order is that of MUTANTS_SEED (the day), and what was left out is printed
 # .ci/mutants.sh NAME...     these, one by one, without a limit
 # .ci/mutants.sh --check     only whether the verification page agrees with the patches and the models, and whether the
@@ -365,7 +365,8 @@ else
     mapfile -t sets < <(together "${names[@]}")
     for line in "${sets[@]}"; do
         read -ra set <<<"$line"
-        if [ "$seconds" -ne 0 ] && [ "$SECONDS" -ge "$seconds" ]; then
+        # However slow the machine is, some are.
+        if [ "$seconds" -ne 0 ] && [ "$SECONDS" -ge "$seconds" ] && [ "$found" -ne 0 ]; then
             left_out+=("${set[@]}")
         elif [ "${#set[@]}" -gt 1 ] && replay_together "${set[@]}"; then
             found=$((found + ${#set[@]}))
@@ -384,6 +385,6 @@ if [ "${#failed[@]}" -ne 0 ]; then
     exit 1
 fi
 if [ "$found" -eq 0 ]; then
-    echo "mutants: none was replayed: give it more time (MUTANTS_SECONDS)"
+    echo "mutants: none was replayed"
     exit 1
 fi

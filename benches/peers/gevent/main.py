@@ -22,7 +22,8 @@ SLEEPERS = 100
 STARVED = 2.0
 SIDES = 4
 CHILDREN = 10
-MESSAGE = 64
+# What a server reads at most: more than a message, as one that does not know what will come.
+ROOM = 1024
 
 
 def timed(span, per_round, run):
@@ -284,7 +285,7 @@ def compute():
 
 def serve():
     def echo(connection, _address):
-        while data := connection.recv(MESSAGE):
+        while data := connection.recv(ROOM):
             connection.sendall(data)
 
     def accepted(connection, address):

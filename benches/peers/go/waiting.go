@@ -115,7 +115,8 @@ func beside(s sample, step func()) {
 	late(readings)
 }
 
-const message = 64
+// What a server reads into: more than a message, as one that does not know what will come.
+const room = 1024
 
 func serve(computing time.Duration) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +135,7 @@ func serve(computing time.Duration) {
 
 func echo(connection net.Conn, computing time.Duration) {
 	defer connection.Close()
-	buffer := make([]byte, message)
+	buffer := make([]byte, room)
 	for {
 		length, err := connection.Read(buffer)
 		if err == io.EOF || err != nil {

@@ -199,7 +199,7 @@ fn serve(sample: &Sample) -> io::Result<()> {
 }
 
 fn echo(mut stream: TcpStream, sample: &Sample) {
-    let mut buffer = [0; super::MESSAGE];
+    let mut buffer = [0; super::BUFFER];
     // The client leaves in the end, one way or another.
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         sample.answer();

@@ -291,7 +291,7 @@ fn serve(sample: &Sample) -> io::Result<()> {
 }
 
 fn echo(mut stream: TcpStream, sample: &Sample) {
-    let mut buffer = [0; super::MESSAGE];
+    let mut buffer = [0; super::BUFFER];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         sample.answer();
         if stream.write_all(&buffer[..length]).is_err() {

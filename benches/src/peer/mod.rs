@@ -180,6 +180,10 @@ const SIDES: u64 = mpmc::SIDES;
 /// How long a message is that a server echoes, in bytes.
 pub(crate) const MESSAGE: usize = 64;
 
+/// What it reads into: more than a message, as a server that does not know what will come. A read that does not fill it
+/// says that there is no more.
+const BUFFER: usize = 1024;
+
 /// What a busy task does between two yields while others are spawned from outside.
 fn stall() {
     compute(Duration::from_micros(10));

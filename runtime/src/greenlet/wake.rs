@@ -10,6 +10,10 @@ use std::ptr::NonNull;
 #[must_use = "a woken greenlet runs only once it is delivered"]
 pub(crate) struct Runnable(NonNull<Header>);
 
+// SAFETY: the right is exclusive, and whoever has it may use the header's cells. The wake that gave it has acquired them
+// from the park, and handing it on needs a lock or the like, which does the same.
+unsafe impl Send for Runnable {}
+
 impl Runnable {
     /// # Safety
     ///

@@ -198,7 +198,7 @@ impl crate::runtime::Shared {
         if other.timers.next() <= now {
             while other.timers.fire(now, false, |fired| self.deliver_fired(fired)) {}
         }
-        if self.migration != Migration::Never || other.reactor.waiters() > 0 {
+        if self.migration != Migration::Never || other.reactor.registrations() > 0 {
             // An error here is the stuck hub's to report when it polls itself.
             let _polled = other.reactor.try_poll();
         }

@@ -101,7 +101,7 @@ impl TcpStream {
     }
 
     fn do_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_tcp(buffer.len(), &"TcpStream::read", |fd| transfer::recv(fd, buffer))
+        self.0.read_tcp(buffer.len().min(transfer::MOST), &"TcpStream::read", |fd| transfer::recv(fd, buffer))
     }
 
     fn do_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {

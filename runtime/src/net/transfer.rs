@@ -1,5 +1,6 @@
 //! The system calls that move data, each of which never blocks whatever mode the descriptor is in.
 
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockAddr, SockRef};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -8,11 +9,20 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// `MSG_NOSIGNAL`: a peer that is gone is an error, not a signal.
 const SEND: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
+/// How many bytes [`recv`] and [`send`] ask one call to move at most: less than any system refuses, or moves a part of.
+pub(super) const MOST: usize = 1 << 30;
+
 /// How many buffers one vectored call takes: the kernel's `IOV_MAX`, beyond which it refuses.
 const MAX_BUFFERS: usize = 1024;
 
+// `recv` and `send` go without libc where rustix does: its calls first make the thread one that can be cancelled and then
+// not, which takes two read-modify-writes each.
+
 pub(super) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    SockRef::from(&fd).recv_with_flags(as_uninit(buffer), libc::MSG_DONTWAIT)
+    let wanted = buffer.len().min(MOST);
+    // Without `TRUNC` the second number is the first.
+    let (read, _) = rustix::net::recv(fd, &mut buffer[..wanted], RecvFlags::DONTWAIT)?;
+    Ok(read)
 }
 
 pub(super) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
@@ -28,7 +38,8 @@ pub(super) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(us
 }
 
 pub(super) fn send(fd: BorrowedFd<'_>, buffer: &[u8]) -> io::Result<usize> {
-    SockRef::from(&fd).send_with_flags(buffer, SEND)
+    // rustix does not name `MSG_NOSIGNAL` on every system that has it.
+    Ok(rustix::net::send(fd, &buffer[..buffer.len().min(MOST)], SendFlags::from_bits_retain(SEND as _))?)
 }
 
 pub(super) fn send_to(fd: BorrowedFd<'_>, buffer: &[u8], to: &SockAddr) -> io::Result<usize> {

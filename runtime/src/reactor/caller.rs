@@ -7,26 +7,38 @@ use crate::facade::Arc;
 use std::io;
 use std::time::{Duration, Instant};
 
-#[cfg(not(greenhub_loom))]
 use crate::greenlet::{current, kill};
 
 /// The reactor of the hub the caller runs on right now; `None` on a plain OS thread. Asked anew after each wait, for a
 /// greenlet may have moved.
-#[cfg(not(greenhub_loom))]
-#[inline(never)]
-pub(super) fn current_reactor() -> Option<Arc<Reactor>> {
-    if current::greenlet().is_some() {
-        return current::hub().map(|hub| hub.shared().reactor.clone());
+#[inline]
+pub(super) fn current_reactor() -> Option<Here> {
+    if let Some((hub, _)) = current::hub_and_greenlet() {
+        return Some(Here::Hub(hub));
     }
     #[cfg(test)]
-    return super::testing::current_reactor();
+    return super::testing::current_reactor().map(Here::Test);
     #[cfg(not(test))]
     None
 }
 
-/// Whether `reactor` is the one of the caller's hub.
-pub(super) fn is_current(reactor: &Arc<Reactor>) -> bool {
-    current_reactor().is_some_and(|current| Arc::ptr_eq(&current, reactor))
+/// Where the caller runs: not to be used across a switch.
+pub(super) enum Here {
+    Hub(current::HubPtr),
+    #[cfg(test)]
+    Test(Arc<Reactor>),
+}
+
+impl std::ops::Deref for Here {
+    type Target = Arc<Reactor>;
+    #[inline]
+    fn deref(&self) -> &Arc<Reactor> {
+        match self {
+            Here::Hub(hub) => &hub.shared().reactor,
+            #[cfg(test)]
+            Here::Test(reactor) => reactor,
+        }
+    }
 }
 
 /// Lets the other greenlets of the hub run, after many calls in a row that did not have to wait.

@@ -6,8 +6,8 @@
 //!
 //! - A net object owns a [`Registration`]. It registers with a hub's reactor the first time a call on it would
 //!   block, there where the caller is, and moves when its callers turn out to live elsewhere.
-//! - Polling finds what became ready, looks the tokens up under the slab's lock, releases it, and only then sets the
-//!   sources and wakes. No user code runs in here.
+//! - Polling finds what became ready, looks the tokens up under the slab's lock and notes in each source what it is and
+//!   whom that wakes. Once the lock is free, they go to their queues. No user code runs in here.
 //! - The `Poll` sits behind a lock ([`shared_poll`]) that is held while polling and never while a greenlet runs. So when a
 //!   greenlet keeps its hub from polling, another hub or the monitor may [`try_poll`](Reactor::try_poll) in its place.
 //! - [`close`](Reactor::close) ends it: everyone is woken, finds the reactor closed, and registers anew elsewhere. A

@@ -3,10 +3,11 @@
 use super::shared_poll::{EventQueue, SharedPoll};
 use super::slab::Slab;
 use super::source::{Readiness, Source};
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::mio::unix::SourceFd;
 use crate::facade::mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::facade::{Arc, Mutex};
+use crate::wait::Wakeup;
 use std::io;
 #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
 use std::os::fd::AsRawFd;
@@ -27,6 +28,8 @@ pub(crate) struct Reactor {
     waker: Waker,
     slab: Arc<Mutex<Slab>>,
     waiters: AtomicUsize,
+    /// Whether the slab is. Written under its lock.
+    closed: AtomicBool,
 }
 
 /// What polling needs; held by whoever polls.
@@ -34,8 +37,8 @@ struct Polling {
     poll: Poll,
     events: Events,
     slab: Arc<Mutex<Slab>>,
-    /// Kept for its memory: the sources found by the poll in progress.
-    ready: Vec<(Arc<Source>, Readiness)>,
+    /// Kept for its memory: whom the poll in progress woke.
+    woken: Vec<Wakeup>,
 }
 
 impl Reactor {
@@ -47,11 +50,12 @@ impl Reactor {
         let events = Events::with_capacity(EVENTS_PER_POLL);
         let slab = Arc::new(Mutex::new(Slab::default()));
         Ok(Arc::new(Self {
-            poll: SharedPoll::new(Polling { poll, events, slab: Arc::clone(&slab), ready: Vec::new() }),
+            poll: SharedPoll::new(Polling { poll, events, slab: Arc::clone(&slab), woken: Vec::new() }),
             registry,
             waker,
             slab,
             waiters: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
         }))
     }
 
@@ -89,7 +93,14 @@ impl Reactor {
     /// Ends the reactor: takes no further registration, drops those it has, and wakes every waiter, so that each
     /// registers its descriptor elsewhere.
     pub(crate) fn close(&self) {
-        let sources = self.slab.lock().close();
+        let sources = {
+            let mut slab = self.slab.lock();
+            // Relaxed: whoever sees it and takes a source out of the slab has the slab's lock after us, too late for `close` to
+            // overlook that source; whoever does not see it and then waits has the source's lock before us, or after us, and
+            // looks once more under it.
+            self.closed.store(true, Ordering::Relaxed);
+            slab.close()
+        };
         for source in sources {
             source.set(Readiness::READ.and(Readiness::WRITE));
         }
@@ -97,7 +108,8 @@ impl Reactor {
 
     /// Whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
-        self.slab.lock().is_closed()
+        // Relaxed: see `close`. `register` asks the slab.
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Registers a descriptor; its readiness as of now is reported by the next poll. `Ok(None)`: closed, or full.
@@ -146,16 +158,19 @@ impl EventQueue for Polling {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
+        let mut count = 0;
         {
+            // Held over the wakes, for it keeps the sources: a waiter that goes on at once, and drops its own, has to take the token
+            // out first.
             let slab = self.slab.lock();
-            let named = self.events.iter().filter(|event| event.token() != WAKER);
-            self.ready
-                .extend(named.filter_map(|event| Some((slab.get(event.token())?.clone(), said(event)))));
+            for event in self.events.iter().filter(|event| event.token() != WAKER) {
+                if let Some(source) = slab.get(event.token()) {
+                    source.record(said(event), &mut self.woken);
+                    count += 1;
+                }
+            }
         }
-        let count = self.ready.len();
-        for (source, readiness) in self.ready.drain(..) {
-            source.set(readiness);
-        }
+        self.woken.drain(..).for_each(Wakeup::deliver);
         Ok(count)
     }
 

@@ -7,15 +7,16 @@
 //! The [`Source`] stays the same for life and only its *home*, the reactor that reports to it, changes: a move is
 //! a deregistration and a registration, the new one reports the present state, and waiters stay listed through it.
 
-use super::caller;
+use super::caller::{self, Here};
 use super::source::{Awaited, Direction, Readiness, Source};
 use super::{Reactor, thread_wait};
-use crate::facade::atomic::{AtomicU32, Ordering};
+use crate::facade::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::facade::mio::Token;
 use crate::facade::{Arc, Mutex, about_to_wait_outside};
 use crate::wait::{CallName, Interrupts};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,11 @@ pub(crate) enum Patience {
 pub(crate) struct Registration {
     source: OnceLock<Arc<Source>>,
     home: Mutex<Option<Home>>,
+    /// Which reactor `home` names, for who only compares. Written under its lock; null before our share of that reactor goes, so
+    /// that a later reactor at the same address is not taken for it.
+    home_at: AtomicPtr<Reactor>,
+    /// Wakes in a row whose waiter was on another hub than the home's. Callers may lose counts to each other.
+    elsewhere: AtomicU32,
     /// Calls in a row that did not wait. Callers on several threads may lose counts to each other; it is a hint.
     in_a_row: AtomicU32,
 }
@@ -54,8 +60,6 @@ struct Home {
     reactor: Arc<Reactor>,
     token: Token,
     fd: RawFd,
-    /// Wakes in a row whose waiter was on another hub.
-    elsewhere: u32,
 }
 
 impl Registration {
@@ -130,7 +134,7 @@ impl Registration {
                 Patience::None | Patience::Unlimited => None,
             });
             let awaited = match caller::current_reactor() {
-                Some(here) => self.wait(fd, &here, direction, until, what, seen)?,
+                Some(here) => self.wait(fd, here, direction, until, what, seen)?,
                 None => thread_wait::wait(fd, direction, until)?,
             };
             match awaited {
@@ -146,7 +150,7 @@ impl Registration {
     fn wait(
         &self,
         fd: BorrowedFd<'_>,
-        here: &Arc<Reactor>,
+        here: Here,
         direction: Direction,
         deadline: Option<Instant>,
         what: CallName,
@@ -163,63 +167,101 @@ impl Registration {
         };
         let awaited = {
             let _counted = home.count_waiter();
-            source.wait(direction, deadline, Interrupts::Reported, what)
+            let still_home = || {
+                // Relaxed: who changes either tells so by `Source::set`, and this is called under its lock.
+                ptr::eq(self.home_at.load(Ordering::Relaxed), Arc::as_ptr(&home)) && !home.is_closed()
+            };
+            source.wait(direction, deadline, Interrupts::Reported, what, still_home)
         };
-        if awaited == Awaited::Woken {
-            self.follow_waiter(source);
+        if awaited == Awaited::Woken
+            && let Some(here) = caller::current_reactor()
+        {
+            self.follow_waiter(here, source);
         }
         Ok(awaited)
     }
 
     /// The reactor the descriptor is registered with, after registering it with `here` if there is none (any more).
+    #[inline]
     fn ensure_home(
         &self,
         fd: BorrowedFd<'_>,
-        here: &Arc<Reactor>,
+        here: Here,
         source: &Arc<Source>,
     ) -> io::Result<Option<Arc<Reactor>>> {
+        if self.is_home(&here) && !here.is_closed() {
+            return Ok(Some(Arc::clone(&here)));
+        }
         let mut home = self.home.lock();
         if let Some(present) = home.take_if(|home| home.reactor.is_closed()) {
-            present.leave();
+            self.leave(present);
         }
         if home.is_none() {
-            *home = Home::enter(fd.as_raw_fd(), here, source)?;
+            *home = self.enter(fd.as_raw_fd(), &here, source)?;
         }
         Ok(home.as_ref().map(|home| home.reactor.clone()))
     }
 
-    /// After a wake: counts whether the waiter lives where the descriptor is registered, and moves the descriptor if
-    /// time and again it does not.
-    fn follow_waiter(&self, source: &Arc<Source>) {
-        let Some(here) = caller::current_reactor() else { return };
+    /// Whether the descriptor is registered with this reactor. The answer may be old when it arrives: who waits looks once more
+    /// under the source's lock.
+    #[inline]
+    fn is_home(&self, here: &Arc<Reactor>) -> bool {
+        // Relaxed: nothing is read by it.
+        ptr::eq(self.home_at.load(Ordering::Relaxed), Arc::as_ptr(here))
+    }
+
+    /// After a wake: counts whether the waiter, who is `here`, lives where the descriptor is registered, and moves the descriptor
+    /// if time and again it does not.
+    #[inline]
+    fn follow_waiter(&self, here: Here, source: &Arc<Source>) {
+        // Relaxed, and not one atomic step: see the field.
+        let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+        if !self.is_home(&here) {
+            let elsewhere = elsewhere.saturating_add(1);
+            self.elsewhere.store(elsewhere, Ordering::Relaxed);
+            if elsewhere >= MOVE_AFTER && !here.is_closed() {
+                self.move_home(&here, source);
+            }
+        } else if elsewhere != 0 {
+            self.elsewhere.store(0, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn move_home(&self, here: &Arc<Reactor>, source: &Arc<Source>) {
         let mut home = self.home.lock();
-        let Some(present) = home.as_mut() else { return };
-        if Arc::ptr_eq(&present.reactor, &here) {
-            present.elsewhere = 0;
-            return;
-        }
-        present.elsewhere += 1;
-        if present.elsewhere < MOVE_AFTER || here.is_closed() {
-            return;
-        }
-        let fd = present.fd;
-        if let Some(old) = home.take() {
-            old.leave();
-        }
-        match Home::enter(fd, &here, source) {
+        let Some(old) = home.take_if(|home| !Arc::ptr_eq(&home.reactor, here)) else { return };
+        let fd = old.fd;
+        self.leave(old);
+        match self.enter(fd, here, source) {
             Ok(Some(new)) => *home = Some(new),
             // Registered nowhere now: whoever is listed must come back and register, or report why it cannot.
-            Ok(None) | Err(_) => {
-                source.set(Readiness::READ.and(Readiness::WRITE));
-            }
+            Ok(None) | Err(_) => source.set(Readiness::READ.and(Readiness::WRITE)),
         }
+    }
+
+    /// Registers the descriptor. Under the lock of `home`, which is to hold the answer.
+    fn enter(&self, fd: RawFd, reactor: &Arc<Reactor>, source: &Arc<Source>) -> io::Result<Option<Home>> {
+        let Some(token) = reactor.register(fd, source)? else { return Ok(None) };
+        self.elsewhere.store(0, Ordering::Relaxed);
+        // Relaxed: see `is_home`.
+        self.home_at.store(Arc::as_ptr(reactor).cast_mut(), Ordering::Relaxed);
+        Ok(Some(Home { reactor: reactor.clone(), token, fd }))
+    }
+
+    /// Deregisters the descriptor. Under the lock of `home`, which held this.
+    fn leave(&self, home: Home) {
+        // Relaxed: see `is_home`. The end of the reactor, by the count of its owners, comes after this for everybody.
+        self.home_at.store(ptr::null_mut(), Ordering::Relaxed);
+        home.leave();
     }
 
     /// Whether the last read left the stream empty and the caller is where news of it would arrive. (From elsewhere
     /// the call is worth trying: the other hub may be kept from polling.)
+    #[inline]
     fn is_known_empty_here(&self) -> bool {
         self.source.get().is_some_and(|source| !source.is_ready(Direction::Read))
-            && self.home.lock().as_ref().is_some_and(|home| caller::is_current(&home.reactor))
+            && caller::current_reactor().is_some_and(|here| self.is_home(&here))
     }
 
     /// Before a call, never after one: a kill delivered here must not cost the bytes of a read that was done.
@@ -242,11 +284,6 @@ impl Registration {
 }
 
 impl Home {
-    fn enter(fd: RawFd, reactor: &Arc<Reactor>, source: &Arc<Source>) -> io::Result<Option<Self>> {
-        let token = reactor.register(fd, source)?;
-        Ok(token.map(|token| Self { reactor: reactor.clone(), token, fd, elsewhere: 0 }))
-    }
-
     fn leave(self) {
         self.reactor.deregister(self.fd, self.token);
     }

@@ -69,10 +69,6 @@ impl Slab {
         std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.source).collect()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

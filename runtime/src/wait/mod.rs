@@ -11,7 +11,8 @@
 //!
 //! A waker finds the waiter under the lock, calls [`Waiter::wake`] *under that lock* (the node may live on the
 //! waiter's stack and is gone as soon as the waiter can take the lock again), and calls [`Wakeup::deliver`] after
-//! releasing it. The [`list`] spares a woken waiter the lock of step 4: there the wake is the last touch of the node.
+//! releasing it. The [`list`] and a
+//! descriptor's source spare a woken waiter the lock of step 4: there the wake is the last touch of its entry.
 
 mod id;
 pub(crate) mod list;

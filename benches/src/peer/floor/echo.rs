@@ -1,7 +1,7 @@
 //! The server that is nothing but an epoll loop.
 
 use crate::epoll::Epoll;
-use crate::peer::{MESSAGE, Sample, listening};
+use crate::peer::{BUFFER, Sample, listening};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -15,6 +15,7 @@ pub(super) fn serve(sample: &Sample) -> io::Result<()> {
     epoll.add(&listener, LISTENER)?;
     let mut connections: Vec<Option<TcpStream>> = Vec::new();
     let mut ready = Vec::new();
+    let mut buffer = [0; BUFFER];
     loop {
         ready.clear();
         ready.extend(epoll.wait(-1)?);
@@ -26,7 +27,7 @@ pub(super) fn serve(sample: &Sample) -> io::Result<()> {
                     epoll.add(stream, connections.len())?;
                 }
             } else if let Some(stream) = &mut connections[number - 1]
-                && !echo(stream, sample)
+                && !echo(stream, &mut buffer, sample)
             {
                 connections[number - 1] = None;
             }
@@ -35,9 +36,8 @@ pub(super) fn serve(sample: &Sample) -> io::Result<()> {
 }
 
 /// Answers what can be read; whether the client is still there.
-fn echo(stream: &mut TcpStream, sample: &Sample) -> bool {
-    let mut buffer = [0; MESSAGE];
-    match stream.read(&mut buffer) {
+fn echo(stream: &mut TcpStream, buffer: &mut [u8], sample: &Sample) -> bool {
+    match stream.read(buffer) {
         Ok(length @ 1..) => {
             sample.answer();
             stream.write_all(&buffer[..length]).is_ok()

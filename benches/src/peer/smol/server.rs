@@ -1,7 +1,7 @@
 //! The echo server.
 
 use super::{spawn, start};
-use crate::peer::{MESSAGE, Sample, listening};
+use crate::peer::{BUFFER, Sample, listening};
 use smol::block_on;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ pub(super) fn serve(sample: &Sample) -> io::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream, sample: Sample) {
-    let mut buffer = [0; MESSAGE];
+    let mut buffer = [0; BUFFER];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         sample.answer();
         if stream.write_all(&buffer[..length]).await.is_err() {

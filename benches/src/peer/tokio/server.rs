@@ -1,7 +1,7 @@
 //! The echo server.
 
 use super::runtime;
-use crate::peer::{MESSAGE, Sample, listening};
+use crate::peer::{BUFFER, Sample, listening};
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +22,7 @@ pub(super) fn serve(sample: &Sample) -> io::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream, sample: Sample) {
-    let mut buffer = [0; MESSAGE];
+    let mut buffer = [0; BUFFER];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         sample.answer();
         if stream.write_all(&buffer[..length]).await.is_err() {

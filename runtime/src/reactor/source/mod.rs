@@ -5,20 +5,22 @@
 //!
 //! ```text
 //!  caller                                     whoever polls the reactor
-//!  seen = observe()                           set(READ):
+//!  seen = observe()                           set(READ), under the lock:
 //!  recv() -> WouldBlock                         word |= READ, tick += 1
-//!  clear(Read, seen): READ off,                 take the direction's waiters out of the list  (lock)
-//!      unless the tick moved since `seen`       wake each of them
+//!  clear(Read, seen), under the lock:           take the direction's waiters out of the list,
+//!      READ off, unless the tick moved              wake each of them
 //!  wait(Read): under the lock, READ on? ──► try again, else list a waiter; park
 //! ```
+//!
+//! The word is written under the list's lock only, and read without it.
 //!
 //! Why nothing is lost:
 //!
 //! 1. *A stale clear erases nothing.* `seen` is taken before the system call. A change reported after that moved the
 //!    tick, and the clear does nothing: the caller tries again. A change the kernel has not reported yet will be
 //!    reported, and sets the bit anew.
-//! 2. *No waiter is overlooked.* `set` writes the word before it takes the list's lock; `wait` looks at the word after
-//!    it has taken it. Whichever of the two comes first in the lock's order, either the waiter sees the bit or the
+//! 2. *No waiter is overlooked.* `set` writes the word and looks through the list under one lock, `wait` looks at the word
+//!    and lists itself under it. Whichever of the two comes first in the lock's order, either the waiter sees the bit or the
 //!    setter sees the waiter.
 //! 3. *Every waiter of a direction is woken*, for one change may stand for several connections or datagrams, and the
 //!    first to come may leave some. Readiness is a hint, never handed over, so a wake too many costs one system call.
@@ -32,9 +34,9 @@
 mod model;
 mod waiters;
 
-use crate::facade::Mutex;
+use crate::facade::ShortMutex;
 use crate::facade::atomic::{AtomicU32, Ordering};
-use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, park};
+use crate::wait::{CallName, Ended, Interrupts, Reason, Waiter, Wakeup, park};
 use std::time::Instant;
 use waiters::Waiters;
 
@@ -94,7 +96,7 @@ pub(crate) struct Observed(u32);
 /// How a wait for readiness ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Awaited {
-    /// The direction was ready already; the caller did not stop.
+    /// The direction was ready already, or nobody would tell; the caller did not stop.
     AtOnce,
     /// The caller stopped, and an event woke it.
     Woken,
@@ -107,17 +109,17 @@ pub(crate) enum Awaited {
 /// The readiness of one descriptor and its waiters, from any number of hubs.
 pub(crate) struct Source {
     word: AtomicU32,
-    waiters: Mutex<Waiters>,
+    waiters: ShortMutex<Waiters>,
 }
 
 impl Source {
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(0), waiters: Mutex::new(Waiters::new()) }
+        Self { word: AtomicU32::new(0), waiters: ShortMutex::new(Waiters::new()) }
     }
 
     /// The word as it is now; to be taken before the system call whose outcome it will be cleared by.
     pub(crate) fn observe(&self) -> Observed {
-        // Acquire: pairs with the Release in `set`; the system call that follows is made after the event was seen.
+        // Acquire: pairs with the Release in `record` and `clear_bits`; the system call that follows is made after the event was seen.
         Observed(self.word.load(Ordering::Acquire))
     }
 
@@ -127,19 +129,21 @@ impl Source {
         Readiness(self.word.load(Ordering::Relaxed)).includes(direction)
     }
 
-    /// Records an event and wakes every waiter of the directions it makes ready. Returns how many it woke.
-    pub(crate) fn set(&self, readiness: Readiness) -> usize {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            let next = (word | readiness.0).wrapping_add(TICK_ONE);
-            // Release: pairs with the Acquire in `observe`. The order against `wait` comes from the lock below.
-            match self.word.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => word = now,
-            }
-        }
-        let mut woken = self.waiters.lock().wake(readiness);
-        woken.deliver()
+    /// Records an event and wakes every waiter of the directions it makes ready.
+    pub(crate) fn set(&self, readiness: Readiness) {
+        let mut woken = Vec::new();
+        self.record(readiness, &mut woken);
+        woken.into_iter().for_each(Wakeup::deliver);
+    }
+
+    /// As [`set`](Self::set), and adds what is to be delivered to `woken`. A waiter that is woken may go before this returns: the
+    /// caller sees to it that the source does not.
+    pub(crate) fn record(&self, readiness: Readiness, woken: &mut Vec<Wakeup>) {
+        let mut waiters = self.waiters.lock();
+        let word = self.word.load(Ordering::Relaxed);
+        // Release: pairs with the Acquire in `observe`. All else is ordered by the lock.
+        self.word.store((word | readiness.0).wrapping_add(TICK_ONE), Ordering::Release);
+        waiters.wake(readiness, woken);
     }
 
     /// A call in `direction` returned `WouldBlock`: nothing is left of what was reported up to `seen`.
@@ -154,43 +158,45 @@ impl Source {
     }
 
     fn clear_bits(&self, bits: Readiness, seen: Observed) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        // Another caller may clear its own direction meanwhile; only a moved tick means a newer event.
-        while word & !READINESS_MASK == seen.0 & !READINESS_MASK {
-            let next = word & !bits.0;
-            // Release keeps the chain of `set`'s Release unbroken for whoever observes this value; the bits that are
-            // turned off carry nothing to pair with.
-            match self.word.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
+        let _alone = self.waiters.lock();
+        let word = self.word.load(Ordering::Relaxed);
+        // Another caller may have cleared its own direction meanwhile; only a moved tick means a newer event.
+        if word & !READINESS_MASK == seen.0 & !READINESS_MASK {
+            // Release: who observes this value has seen the events before it, as the lock has us.
+            self.word.store(word & !bits.0, Ordering::Release);
         }
     }
 
-    /// Stops the caller until `direction` is ready, unless it is already. Not to be called with anything lent to a
-    /// lock of the runtime's (invariant 5).
+    /// Stops the caller until `direction` is ready, unless it is already, or news would no longer come: `tied` says whether
+    /// they do, and whoever makes it say no calls [`set`](Self::set) after that. Not to be called with anything lent to a lock
+    /// of the runtime's (invariant 5).
     pub(crate) fn wait(
         &self,
         direction: Direction,
         deadline: Option<Instant>,
         interrupts: Interrupts,
         what: CallName,
+        tied: impl FnOnce() -> bool,
     ) -> Awaited {
         let waiter = Waiter::current();
         let listed = {
             let mut waiters = self.waiters.lock();
-            // Relaxed: the lock orders this against `set`, see point 2 above.
-            if Readiness(self.word.load(Ordering::Relaxed)).includes(direction) {
+            // Relaxed: the lock orders this against `record`, see point 2 above.
+            if Readiness(self.word.load(Ordering::Relaxed)).includes(direction) || !tied() {
                 return Awaited::AtOnce;
             }
-            Listed { source: self, id: waiters.insert(direction, waiter) }
+            waiters.insert(direction, waiter);
+            Listed { source: self, direction, waiter }
         };
         let reason = Reason::outside(what, std::ptr::from_ref(self).addr());
-        let ended = park(&waiter, deadline, interrupts, &reason);
-        drop(listed);
-        match ended {
+        match park(&waiter, deadline, interrupts, &reason) {
+            Ended::Woken => {
+                // This wait ends so by `Waiter::wake` only, and nobody has this waiter but our list, which takes it out first.
+                std::mem::forget(listed);
+                Awaited::Woken
+            }
             // Whoever is told to look again does.
-            Ended::Woken | Ended::FalseAlarm => Awaited::Woken,
+            Ended::FalseAlarm => Awaited::Woken,
             Ended::TimedOut => Awaited::TimedOut,
             Ended::Interrupted => Awaited::Interrupted,
         }
@@ -207,11 +213,12 @@ impl Source {
 /// if `park` refused by a panic.
 struct Listed<'a> {
     source: &'a Source,
-    id: u64,
+    direction: Direction,
+    waiter: Waiter,
 }
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.source.waiters.lock().remove(self.id);
+        self.source.waiters.lock().remove(self.direction, self.waiter);
     }
 }

@@ -66,7 +66,7 @@ impl Descriptor {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Awaited {
-        self.source.wait(Direction::Read, deadline, Interrupts::Allowed, &"model")
+        self.source.wait(Direction::Read, deadline, Interrupts::Allowed, &"model", || true)
     }
 }
 
@@ -170,7 +170,7 @@ fn model_the_directions_do_not_disturb_each_other() {
                     return;
                 }
                 writer.source.clear(Direction::Write, seen);
-                writer.source.wait(Direction::Write, None, Interrupts::Allowed, &"model");
+                writer.source.wait(Direction::Write, None, Interrupts::Allowed, &"model", || true);
             }
         });
         let kernel = descriptor.clone();
