@@ -17,14 +17,15 @@
 
 #[cfg(not(greenhub_loom))]
 pub(crate) mod caller;
+mod home;
 #[cfg(not(greenhub_loom))]
 mod poller;
 #[cfg(not(greenhub_loom))]
 mod registration;
 mod shared_poll;
-#[cfg(not(greenhub_loom))]
 mod slab;
 mod source;
+mod table;
 #[cfg(all(test, not(greenhub_loom)))]
 pub(crate) mod testing;
 #[cfg(all(test, not(greenhub_loom)))]

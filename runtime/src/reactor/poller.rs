@@ -1,12 +1,13 @@
 //! [`Reactor`]: one hub's event queue.
 
+use super::home::Registrar;
 use super::shared_poll::{EventQueue, SharedPoll};
-use super::slab::Slab;
 use super::source::{Readiness, Source};
-use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use super::table::Table;
+use crate::facade::Arc;
+use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::mio::unix::SourceFd;
 use crate::facade::mio::{Events, Interest, Poll, Registry, Token, Waker};
-use crate::facade::{Arc, Mutex};
 use crate::wait::Wakeup;
 use std::io;
 #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
@@ -14,7 +15,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// The token of the reactor's own eventfd; the slab never gives it out.
+/// The token of the reactor's own eventfd; the table never gives it out.
 const WAKER: Token = Token(usize::MAX);
 
 /// How many events one system call fetches. What is left is fetched by the next call, so this bounds how long one
@@ -26,17 +27,15 @@ pub(crate) struct Reactor {
     poll: SharedPoll<Polling>,
     registry: Registry,
     waker: Waker,
-    slab: Arc<Mutex<Slab>>,
+    table: Arc<Table>,
     waiters: AtomicUsize,
-    /// Whether the slab is. Written under its lock.
-    closed: AtomicBool,
 }
 
 /// What polling needs; held by whoever polls.
 struct Polling {
     poll: Poll,
     events: Events,
-    slab: Arc<Mutex<Slab>>,
+    table: Arc<Table>,
     /// Kept for its memory: whom the poll in progress woke.
     woken: Vec<Wakeup>,
 }
@@ -48,14 +47,13 @@ impl Reactor {
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
         let events = Events::with_capacity(EVENTS_PER_POLL);
-        let slab = Arc::new(Mutex::new(Slab::default()));
+        let table = Arc::new(Table::new());
         Ok(Arc::new(Self {
-            poll: SharedPoll::new(Polling { poll, events, slab: Arc::clone(&slab), woken: Vec::new() }),
+            poll: SharedPoll::new(Polling { poll, events, table: Arc::clone(&table), woken: Vec::new() }),
             registry,
             waker,
-            slab,
+            table,
             waiters: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
         }))
     }
 
@@ -81,7 +79,7 @@ impl Reactor {
 
     /// How many descriptors are registered.
     pub(crate) fn registrations(&self) -> usize {
-        self.slab.lock().len()
+        self.table.len()
     }
 
     /// How many callers wait for a descriptor registered here. Those just woken count until they run.
@@ -93,48 +91,7 @@ impl Reactor {
     /// Ends the reactor: takes no further registration, drops those it has, and wakes every waiter, so that each
     /// registers its descriptor elsewhere.
     pub(crate) fn close(&self) {
-        let sources = {
-            let mut slab = self.slab.lock();
-            // Relaxed: whoever sees it and takes a source out of the slab has the slab's lock after us, too late for `close` to
-            // overlook that source; whoever does not see it and then waits has the source's lock before us, or after us, and
-            // looks once more under it.
-            self.closed.store(true, Ordering::Relaxed);
-            slab.close()
-        };
-        for source in sources {
-            source.set(Readiness::READ.and(Readiness::WRITE));
-        }
-    }
-
-    /// Whether [`close`](Self::close) was called.
-    pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: see `close`. `register` asks the slab.
-        self.closed.load(Ordering::Relaxed)
-    }
-
-    /// Registers a descriptor; its readiness as of now is reported by the next poll. `Ok(None)`: closed, or full.
-    pub(super) fn register(&self, fd: RawFd, source: &Arc<Source>) -> io::Result<Option<Token>> {
-        let Some(token) = self.slab.lock().insert(source.clone()) else {
-            return Ok(None);
-        };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // Urgent data must be seen coming, for a read stops short in front of it.
-        #[cfg(target_os = "linux")]
-        let interest = interest | Interest::PRIORITY;
-        if let Err(error) = self.registry.register(&mut SourceFd(&fd), token, interest) {
-            self.slab.lock().remove(token);
-            return Err(error);
-        }
-        Ok(Some(token))
-    }
-
-    /// Undoes [`register`](Self::register). The descriptor must still be open.
-    pub(super) fn deregister(&self, fd: RawFd, token: Token) {
-        // Fails only if somebody closed the descriptor behind its owner's back. There is nothing to undo then: the
-        // kernel has dropped it from the queue, or what a duplicate of it still reports carries a token without
-        // meaning.
-        let _closed_behind_our_back = self.registry.deregister(&mut SourceFd(&fd));
-        self.slab.lock().remove(token);
+        self.table.close();
     }
 
     /// Counts the caller among the [`waiters`](Self::waiters) until the guard goes.
@@ -151,6 +108,35 @@ impl Reactor {
     }
 }
 
+impl Registrar for Reactor {
+    fn register(&self, fd: RawFd, source: &Arc<Source>) -> io::Result<Option<usize>> {
+        let Some(token) = self.table.insert(source.clone()) else {
+            return Ok(None);
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Urgent data must be seen coming, for a read stops short in front of it.
+        #[cfg(target_os = "linux")]
+        let interest = interest | Interest::PRIORITY;
+        if let Err(error) = self.registry.register(&mut SourceFd(&fd), Token(token), interest) {
+            self.table.remove(token);
+            return Err(error);
+        }
+        Ok(Some(token))
+    }
+
+    fn deregister(&self, fd: RawFd, token: usize) {
+        // Fails only if somebody closed the descriptor behind its owner's back. There is nothing to undo then: the
+        // kernel has dropped it from the queue, or what a duplicate of it still reports carries a token without
+        // meaning.
+        let _closed_behind_our_back = self.registry.deregister(&mut SourceFd(&fd));
+        self.table.remove(token);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.table.is_closed()
+    }
+}
+
 impl EventQueue for Polling {
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         match self.fetch(timeout) {
@@ -158,18 +144,8 @@ impl EventQueue for Polling {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
-        let mut count = 0;
-        {
-            // Held over the wakes, for it keeps the sources: a waiter that goes on at once, and drops its own, has to take the token
-            // out first.
-            let slab = self.slab.lock();
-            for event in self.events.iter().filter(|event| event.token() != WAKER) {
-                if let Some(source) = slab.get(event.token()) {
-                    source.record(said(event), &mut self.woken);
-                    count += 1;
-                }
-            }
-        }
+        let named = self.events.iter().filter(|event| event.token() != WAKER);
+        let count = self.table.record(named.map(|event| (event.token().0, said(event))), &mut self.woken);
         self.woken.drain(..).for_each(Wakeup::deliver);
         Ok(count)
     }

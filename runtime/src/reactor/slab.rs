@@ -6,7 +6,6 @@
 
 use super::source::Source;
 use crate::facade::Arc;
-use crate::facade::mio::Token;
 
 /// Half of the token each: four thousand million slots with 64-bit pointers, 65,536 with 32-bit ones.
 const INDEX_BITS: u32 = usize::BITS / 2;
@@ -17,7 +16,7 @@ struct Slot {
     source: Option<Arc<Source>>,
 }
 
-/// To be used under the reactor's slab lock.
+/// To be used under the table's lock.
 #[derive(Default)]
 pub(super) struct Slab {
     slots: Vec<Slot>,
@@ -27,7 +26,7 @@ pub(super) struct Slab {
 
 impl Slab {
     /// Gives the source a token, or `None` when the slab is closed or every token is in use.
-    pub(super) fn insert(&mut self, source: Arc<Source>) -> Option<Token> {
+    pub(super) fn insert(&mut self, source: Arc<Source>) -> Option<usize> {
         if self.closed {
             return None;
         }
@@ -42,19 +41,19 @@ impl Slab {
         };
         let slot = &mut self.slots[index];
         slot.source = Some(source);
-        Some(Token(slot.generation << INDEX_BITS | index))
+        Some(slot.generation << INDEX_BITS | index)
     }
 
     /// The source that holds this token now.
-    pub(super) fn get(&self, token: Token) -> Option<&Arc<Source>> {
-        let slot = self.slots.get(token.0 & INDEX_MASK)?;
-        slot.source.as_ref().filter(|_| slot.generation == token.0 >> INDEX_BITS)
+    pub(super) fn get(&self, token: usize) -> Option<&Arc<Source>> {
+        let slot = self.slots.get(token & INDEX_MASK)?;
+        slot.source.as_ref().filter(|_| slot.generation == token >> INDEX_BITS)
     }
 
     /// Takes the token back. Does nothing if it is not in use (any more).
-    pub(super) fn remove(&mut self, token: Token) {
+    pub(super) fn remove(&mut self, token: usize) {
         if self.get(token).is_some() {
-            let index = token.0 & INDEX_MASK;
+            let index = token & INDEX_MASK;
             let slot = &mut self.slots[index];
             slot.source = None;
             slot.generation = (slot.generation + 1) & INDEX_MASK;

@@ -1,5 +1,6 @@
 //! The reactor on real descriptors, with threads in place of greenlets.
 
+use super::home::Registrar;
 use super::source::{Readiness, Source};
 use super::testing::{Hub, everywhere, spawn};
 use super::{Direction, Patience, Reactor, Registration};
