@@ -1,5 +1,5 @@
 //! The lock around what is short: a handful of instructions on a wait list or a channel's buffer, never a switch
-//! (invariant 5), never a system call.
+//! (invariant 5), never a system call but for the memory that a list may need.
 //!
 //! It is one flag. Taking it is one read-modify-write, and giving it back is a store: nobody has to be told, since nobody
 //! sleeps until told. Who finds it taken looks again for a while, and then *dozes*: sleeps for some microseconds, looks,

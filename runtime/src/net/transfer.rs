@@ -63,7 +63,8 @@ pub(super) fn recv_vectored(fd: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) 
 
 /// How many bytes a vectored read asks for.
 pub(super) fn wanted(buffers: &[IoSliceMut<'_>]) -> usize {
-    buffers.iter().take(MAX_BUFFERS).map(|buffer| buffer.len()).sum()
+    // No system moves more at a time, and what it leaves would pass for nothing left.
+    buffers.iter().take(MAX_BUFFERS).map(|buffer| buffer.len()).sum::<usize>().min(MOST)
 }
 
 /// Lets socket2 write into initialised memory.

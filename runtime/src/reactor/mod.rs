@@ -4,9 +4,9 @@
 //! [sources](source::Source) registered with it, and a waker. The hub polls it between greenlets and sleeps in it;
 //! nobody shares an epoll, so nobody wakes a herd.
 //!
-//! - A net object owns a [`Registration`]. It registers with a hub's reactor the first time a call on it would
+//! - A net object owns a [`Registration`]. It registers with a hub's reactor, its [`home`], the first time a call on it would
 //!   block, there where the caller is, and moves when its callers turn out to live elsewhere.
-//! - Polling finds what became ready, looks the tokens up under the slab's lock and notes in each source what it is and
+//! - Polling finds what became ready, looks the tokens up in the reactor's [`table`], under its lock, and notes in each source what it is and
 //!   whom that wakes. Once the lock is free, they go to their queues. No user code runs in here.
 //! - The `Poll` sits behind a lock ([`shared_poll`]) that is held while polling and never while a greenlet runs. So when a
 //!   greenlet keeps its hub from polling, another hub or the monitor may [`try_poll`](Reactor::try_poll) in its place.

@@ -22,7 +22,7 @@ const WAKER: Token = Token(usize::MAX);
 /// poll keeps a hub from its greenlets; a guess that the fan-in benchmark may change.
 const EVENTS_PER_POLL: usize = 256;
 
-/// One hub's event queue, see the module's page.
+/// One hub's event queue, see the page of [`reactor`](super).
 pub(crate) struct Reactor {
     poll: SharedPoll<Polling>,
     registry: Registry,
@@ -82,7 +82,7 @@ impl Reactor {
         self.table.len()
     }
 
-    /// How many callers wait for a descriptor registered here. Those just woken count until they run.
+    /// How many callers wait for a descriptor that was registered here when they began to. Those just woken count until they run.
     pub(crate) fn waiters(&self) -> usize {
         // Relaxed: a statistic; the deadlock check reads it on the hub that has just run its greenlets.
         self.waiters.load(Ordering::Relaxed)

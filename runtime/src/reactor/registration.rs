@@ -141,7 +141,8 @@ impl Registration {
             source.clear(direction, seen);
         }
         let Some(home) = self.home.ensure(fd.as_raw_fd(), here, source)? else {
-            // The caller's own hub is going down and takes no registration any more.
+            // The caller's own hub is going down and takes no registration any more. The kill that comes with that is first.
+            caller::deliver_interrupts()?;
             return thread_wait::wait(fd, direction, deadline);
         };
         let awaited = {
@@ -161,7 +162,7 @@ impl Registration {
     #[inline]
     fn is_known_empty_here(&self) -> bool {
         self.source.get().is_some_and(|source| !source.is_ready(Direction::Read))
-            && caller::current_reactor().is_some_and(|here| self.home.is(&here))
+            && caller::current_reactor().is_some_and(|here| self.home.is_at(&here))
     }
 
     /// Before a call, never after one: a kill delivered here must not cost the bytes of a read that was done.

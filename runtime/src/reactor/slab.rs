@@ -21,15 +21,11 @@ struct Slot {
 pub(super) struct Slab {
     slots: Vec<Slot>,
     free: Vec<usize>,
-    closed: bool,
 }
 
 impl Slab {
-    /// Gives the source a token, or `None` when the slab is closed or every token is in use.
+    /// Gives the source a token, or `None` when every token is in use.
     pub(super) fn insert(&mut self, source: Arc<Source>) -> Option<usize> {
-        if self.closed {
-            return None;
-        }
         let index = match self.free.pop() {
             Some(index) => index,
             // The last index is kept back: with the last generation it would make the waker's token.
@@ -61,9 +57,8 @@ impl Slab {
         }
     }
 
-    /// Takes every source out and gives no further token.
-    pub(super) fn close(&mut self) -> Vec<Arc<Source>> {
-        self.closed = true;
+    /// Takes every source out.
+    pub(super) fn clear(&mut self) -> Vec<Arc<Source>> {
         self.free = Vec::new();
         std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.source).collect()
     }

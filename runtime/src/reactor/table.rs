@@ -6,7 +6,7 @@ use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::{Arc, Mutex};
 use crate::wait::Wakeup;
 
-/// A slab behind a lock, and whether it is closed for who only asks.
+/// A slab behind a lock, and whether it is closed.
 pub(super) struct Table {
     slab: Mutex<Slab>,
     /// Written under the slab's lock.
@@ -20,7 +20,8 @@ impl Table {
 
     /// Gives the source a token, or `None` when the table is closed or every token is in use.
     pub(super) fn insert(&self, source: Arc<Source>) -> Option<usize> {
-        self.slab.lock().insert(source)
+        let mut slab = self.slab.lock();
+        if self.is_closed() { None } else { slab.insert(source) }
     }
 
     /// Takes the token back. Does nothing if it is not in use (any more).
@@ -49,7 +50,7 @@ impl Table {
             // Relaxed: whoever sees it and takes a source out of the slab has the slab's lock after us, too late for us to overlook
             // that source; whoever does not see it and waits has the source's lock before us, or looks once more under it.
             self.closed.store(true, Ordering::Relaxed);
-            slab.close()
+            slab.clear()
         };
         for source in sources {
             source.set(Readiness::READ.and(Readiness::WRITE));
@@ -58,7 +59,7 @@ impl Table {
 
     /// Whether [`close`](Self::close) was called.
     pub(super) fn is_closed(&self) -> bool {
-        // Relaxed: see `close`; `insert` asks the slab.
+        // Relaxed: see `close`; `insert` asks under the lock.
         self.closed.load(Ordering::Relaxed)
     }
 

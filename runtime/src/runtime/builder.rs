@@ -403,6 +403,8 @@ fn run_hub(
         std::process::abort();
     }
     current::set_hub(None);
+    // Nobody polls it any more: whoever waits here on a hub of another runtime need not wait for the rest of the shutdown.
+    shared.hub(index).reactor.close();
 }
 
 /// Sleeps end when they should, not up to 50 µs later.

@@ -59,10 +59,6 @@ impl<T> Mutex<T> {
         taken.then(|| MutexGuard { mutex: self, not_send: PhantomData })
     }
 
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
-
     fn key(&self) -> usize {
         std::ptr::from_ref(&self.locked).addr()
     }

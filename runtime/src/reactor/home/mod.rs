@@ -3,19 +3,20 @@
 //! The source stays the same for life and only its home changes: a move is a deregistration and a registration, the new one
 //! reports the present state, and waiters stay listed through it.
 //!
-//! A caller asks where the descriptor is registered, and then lists itself in the source; in between it may move, or
-//! its reactor may close, without anybody to tell of what comes. Nobody is left behind so, because
+//! A caller asks where the descriptor is registered, and then lists itself in the source; in between the descriptor may move,
+//! or its reactor close, and tell nobody of what comes. Nobody is left behind, for
 //!
-//! 1. whoever ends a registration without a new one calls [`Source::set`] *after* it, which wakes all that are listed, and
-//! 2. whoever is about to be listed asks [`Home::reports`] under the lock that `set` takes.
+//! 1. a move registers the descriptor anew before it gives up the old registration, and so wakes whoever is listed for what there is;
+//! 2. a reactor that closes calls [`Source::set`] for every source it has ([`Table`](super::table::Table) sees to it that none is
+//!    taken out before by somebody who knows already), which wakes whoever is listed;
+//! 3. whoever is about to be listed asks [`Home::reports`] under the lock that both of these take.
 //!
-//! A reactor that closes is the first who does that, for every source it has; [`Table`](super::table::Table) sees to it that none
-//! is taken out before by somebody who knows already.
+//! An open reactor is one that somebody polls: a hub closes its own as the last thing it does.
 
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
-use super::source::{Readiness, Source};
+use super::source::Source;
 use crate::facade::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::facade::{Arc, Mutex};
 use std::io;
@@ -29,7 +30,8 @@ const MOVE_AFTER: u32 = 16;
 
 /// What a home asks of a reactor.
 pub(super) trait Registrar {
-    /// Registers a descriptor; its state as of now is reported soon. `Ok(None)`: closed, or full.
+    /// Registers a descriptor; its state as of now is reported soon. `Ok(None)`: closed, or as full as pointers of 32 bits
+    /// let it be.
     fn register(&self, fd: RawFd, source: &Arc<Source>) -> io::Result<Option<usize>>;
     /// Undoes it. The descriptor must still be open.
     fn deregister(&self, fd: RawFd, token: usize);
@@ -40,8 +42,8 @@ pub(super) trait Registrar {
 /// See the module's page.
 pub(super) struct Home<R: Registrar> {
     registered: Mutex<Option<Registered<R>>>,
-    /// Which reactor `registered` names, for who only compares. Written under its lock; null before our share of that reactor
-    /// goes, so that a later reactor at the same address is not taken for it.
+    /// Which reactor `registered` names, for who only compares. Written under its lock, and before our share of the reactor it
+    /// named goes, so that a later one at the same address is not taken for that.
     at: AtomicPtr<R>,
     /// Wakes in a row whose waiter was elsewhere. Callers may lose counts to each other.
     elsewhere: AtomicU32,
@@ -87,16 +89,16 @@ impl<R: Registrar> Home<R> {
 
     /// Whether the descriptor is registered with this reactor. The answer may be old when it arrives.
     #[inline]
-    pub(super) fn is(&self, reactor: &Arc<R>) -> bool {
-        // Relaxed: nothing is read by it.
+    pub(super) fn is_at(&self, reactor: &Arc<R>) -> bool {
+        // Relaxed: no other memory is read on the strength of it.
         ptr::eq(self.at.load(Ordering::Relaxed), Arc::as_ptr(reactor))
     }
 
-    /// Whether news comes from this reactor. Under the source's lock the answer is not too old: who made it no and has called
-    /// `Source::set` is heard, and who has not will wake us.
+    /// Whether news comes from this reactor. Yes, under the source's lock: if that changes later, whoever is listed by then is
+    /// woken.
     #[inline]
     pub(super) fn reports(&self, reactor: &Arc<R>) -> bool {
-        self.is(reactor) && !reactor.is_closed()
+        self.is_at(reactor) && !reactor.is_closed()
     }
 
     /// After a wake: counts whether the waiter, who is `here`, lives where the descriptor is registered, and moves the descriptor
@@ -105,7 +107,7 @@ impl<R: Registrar> Home<R> {
     pub(super) fn follow(&self, here: &Arc<R>, source: &Arc<Source>) {
         // Relaxed, and not one atomic step: see the field.
         let elsewhere = self.elsewhere.load(Ordering::Relaxed);
-        if !self.is(here) {
+        if !self.is_at(here) {
             let elsewhere = elsewhere.saturating_add(1);
             self.elsewhere.store(elsewhere, Ordering::Relaxed);
             if elsewhere >= MOVE_AFTER && !here.is_closed() {
@@ -119,13 +121,17 @@ impl<R: Registrar> Home<R> {
     #[cold]
     fn move_to(&self, here: &Arc<R>, source: &Arc<Source>) {
         let mut registered = self.registered.lock();
-        let Some(old) = registered.take_if(|present| !Arc::ptr_eq(&present.reactor, here)) else { return };
-        let fd = old.fd;
-        self.leave(old);
-        match self.enter(fd, here, source) {
-            Ok(Some(new)) => *registered = Some(new),
-            // Registered nowhere now: whoever is listed must come back and register, or report why it cannot.
-            Ok(None) | Err(_) => source.set(Readiness::READ.and(Readiness::WRITE)),
+        let Some(old) = registered.as_ref().filter(|present| !Arc::ptr_eq(&present.reactor, here)) else {
+            return;
+        };
+        match self.enter(old.fd, here, source) {
+            Ok(Some(new)) => {
+                if let Some(old) = registered.replace(new) {
+                    old.reactor.deregister(old.fd, old.token);
+                }
+            }
+            // It stays where it is, until it has been waited for elsewhere as often again.
+            Ok(None) | Err(_) => self.elsewhere.store(0, Ordering::Relaxed),
         }
     }
 
@@ -133,14 +139,14 @@ impl<R: Registrar> Home<R> {
     fn enter(&self, fd: RawFd, reactor: &Arc<R>, source: &Arc<Source>) -> io::Result<Option<Registered<R>>> {
         let Some(token) = reactor.register(fd, source)? else { return Ok(None) };
         self.elsewhere.store(0, Ordering::Relaxed);
-        // Relaxed: see `is`.
+        // Relaxed: see `is_at`.
         self.at.store(Arc::as_ptr(reactor).cast_mut(), Ordering::Relaxed);
         Ok(Some(Registered { reactor: Arc::clone(reactor), token, fd }))
     }
 
-    /// Under the lock of `registered`, which held this.
+    /// Under the lock of `registered`, which held this, or alone.
     fn leave(&self, present: Registered<R>) {
-        // Relaxed: see `is`. The end of the reactor, by the count of its owners, comes after this for everybody.
+        // Relaxed: see `is_at`. The end of the reactor, by the count of its owners, comes after this for everybody.
         self.at.store(ptr::null_mut(), Ordering::Relaxed);
         present.reactor.deregister(present.fd, present.token);
     }

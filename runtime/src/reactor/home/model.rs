@@ -1,9 +1,9 @@
-//! A descriptor's home under loom: while it moves, cannot move, or its reactor closes, whoever waits for it is told, or comes
+//! A descriptor's home under loom: while it moves, cannot move, or a reactor closes, whoever waits for it is told, or comes
 //! back and registers it anew.
 //!
 //! `Home`, `Table` with its slab, and `Source` run as they ship. Played are the reactors, which report on registering and when
-//! something arrives, as an edge-triggered queue does, and only what is registered with them; and the system calls, by a
-//! counter of unread bytes. A waiter that nobody tells is a deadlock.
+//! something arrives, as an edge-triggered queue does that is polled at once, and only what is registered with them; and the
+//! system calls, by a counter of unread bytes. A waiter that nobody tells is a deadlock.
 
 use super::{Home, Registrar};
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -76,7 +76,7 @@ impl World {
         self.reactors.iter().for_each(|reactor| reactor.report());
     }
 
-    /// A call that would block, and what its caller then says. False where there was something to be read.
+    /// Whether a call would block; if so, says that to the source, as its caller does.
     fn would_block(&self) -> bool {
         let seen = self.source.observe();
         let nothing = self.unread.load(Ordering::Acquire) == 0;
@@ -112,19 +112,34 @@ fn model_a_descriptor_that_moves_takes_its_waiter_along() {
 }
 
 #[test]
-fn model_a_descriptor_that_could_not_move_is_registered_anew_by_its_waiter() {
+fn model_a_descriptor_that_cannot_move_stays() {
     crate::model::explore(|| {
         let world = World::new();
         world.reactors[1].table.close();
         let other = world.clone();
         let other = thread::spawn(move || {
             other.home.move_to(&other.reactors[1], &other.source);
-            // And it forgets, as a reader on an OS thread may, what `move_to` has said of the source.
-            other.would_block();
             other.arrive();
         });
         world.wait(0);
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn model_a_descriptor_moves_away_from_a_reactor_that_closes() {
+    crate::model::explore_within(2, || {
+        let world = World::new();
+        let closer = world.clone();
+        let closer = thread::spawn(move || closer.reactors[0].table.close());
+        let mover = world.clone();
+        let mover = thread::spawn(move || {
+            mover.home.move_to(&mover.reactors[1], &mover.source);
+            mover.arrive();
+        });
+        world.wait(1);
+        closer.join().unwrap();
+        mover.join().unwrap();
     });
 }
 

@@ -98,7 +98,7 @@ pub(crate) struct Observed(u32);
 pub(crate) enum Awaited {
     /// The direction was ready already, or nobody would tell; the caller did not stop.
     AtOnce,
-    /// The caller stopped, and an event woke it.
+    /// The caller stopped, and an event woke it, or a timer that has no say: look again.
     Woken,
     /// The deadline passed.
     TimedOut,
@@ -167,9 +167,9 @@ impl Source {
         }
     }
 
-    /// Stops the caller until `direction` is ready, unless it is already, or news would no longer come: `tied` says whether
-    /// they do, and whoever makes it say no calls [`set`](Self::set) after that. Not to be called with anything lent to a lock
-    /// of the runtime's (invariant 5).
+    /// Stops the caller until `direction` is ready, unless it is already, or news would not come: `tied` says whether they do,
+    /// and who changes that wakes, later, whoever is listed ([`Home`](super::home::Home) says how). Not to be called with
+    /// anything lent to a lock of the runtime's (invariant 5).
     pub(crate) fn wait(
         &self,
         direction: Direction,
