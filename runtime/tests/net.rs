@@ -298,3 +298,46 @@ fn names_are_looked_up_without_holding_up_the_hub() {
         assert_eq!(server.join().unwrap(), stream.local_addr().unwrap());
     });
 }
+
+/// A descriptor stays registered where it was first waited for. When that hub goes, whoever waits on another runtime's hub
+/// must hear of it at once: the rest of the shutdown may take long.
+#[test]
+fn a_stream_shared_with_a_runtime_that_ends_slowly_is_not_forgotten() {
+    const LONG: Duration = Duration::from_secs(10);
+    let runtime = || greenhub::runtime::Builder::new().hubs(1).build().unwrap();
+    let (ending, staying) = (runtime(), runtime());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = Arc::new(TcpStream::from(listener.accept().unwrap().0));
+
+    ending.run(|| {
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        assert_eq!((&*stream).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        stream.set_read_timeout(None).unwrap();
+    });
+    // The shutdown waits for this job, and the job for the reader.
+    let (has_read, wait_for_reader) = std::sync::mpsc::channel();
+    let (job_says, from_job) = std::sync::mpsc::channel();
+    let job = ending.spawn(move || {
+        greenhub::unblock(move || {
+            job_says.send(Ok(())).unwrap();
+            job_says.send(wait_for_reader.recv_timeout(LONG)).unwrap();
+        })
+    });
+    from_job.recv().unwrap().unwrap();
+    let reader = staying.spawn(move || {
+        let read = (&*stream).read(&mut [0]).unwrap();
+        has_read.send(()).unwrap();
+        read
+    });
+    std::thread::sleep(Duration::from_millis(10));
+    let shutdown = std::thread::spawn(move || ending.shutdown_timeout(2 * LONG));
+    std::thread::sleep(Duration::from_millis(50));
+    peer.write_all(&[1]).unwrap();
+    assert_eq!(from_job.recv().unwrap(), Ok(()), "the reader was told only when the job had given up");
+    assert_eq!(reader.join().unwrap(), 1);
+    assert!(shutdown.join().unwrap());
+    // Killed, if the shutdown was the first to reach it.
+    let _either = job.join();
+    assert!(staying.shutdown_timeout(LONG));
+}
