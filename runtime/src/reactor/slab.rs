@@ -57,7 +57,7 @@ impl Slab {
         }
     }
 
-    /// Takes every source out.
+    /// Takes every source out, for good: a token that came later could be mistaken for one that was.
     pub(super) fn clear(&mut self) -> Vec<Arc<Source>> {
         self.free = Vec::new();
         std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.source).collect()

@@ -8,7 +8,7 @@
 //!
 //! 1. a move registers the descriptor anew before it gives up the old registration, and so wakes whoever is listed for what there is;
 //! 2. a reactor that closes calls [`Source::set`] for every source it has ([`Table`](super::table::Table) sees to it that none is
-//!    taken out before by somebody who knows already), which wakes whoever is listed;
+//!    taken out before by somebody who knows already), and so wakes whoever is listed;
 //! 3. whoever is about to be listed asks [`Home::reports`] under the lock that both of these take.
 //!
 //! An open reactor is one that somebody polls: a hub closes its own as the last thing it does.

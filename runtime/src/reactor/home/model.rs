@@ -71,6 +71,11 @@ impl World {
         Arc::new(Self { unread, source, reactors, home })
     }
 
+    fn move_and_arrive(&self) {
+        self.home.move_to(&self.reactors[1], &self.source);
+        self.arrive();
+    }
+
     fn arrive(&self) {
         self.unread.fetch_add(1, Ordering::AcqRel);
         self.reactors.iter().for_each(|reactor| reactor.report());
@@ -97,18 +102,23 @@ impl World {
     }
 }
 
+/// Does this beside whatever comes.
+fn beside(world: &Arc<World>, body: impl FnOnce(&World) + 'static) -> thread::JoinHandle<()> {
+    let world = world.clone();
+    thread::spawn(move || body(&world))
+}
+
+/// Somebody waits on the first reactor's hub while somebody else moves the descriptor to the second, if that takes it, and
+/// then something arrives.
+fn move_beside_a_waiter(world: &Arc<World>) {
+    let mover = beside(world, World::move_and_arrive);
+    world.wait(0);
+    mover.join().unwrap();
+}
+
 #[test]
 fn model_a_descriptor_that_moves_takes_its_waiter_along() {
-    crate::model::explore(|| {
-        let world = World::new();
-        let other = world.clone();
-        let other = thread::spawn(move || {
-            other.home.move_to(&other.reactors[1], &other.source);
-            other.arrive();
-        });
-        world.wait(0);
-        other.join().unwrap();
-    });
+    crate::model::explore(|| move_beside_a_waiter(&World::new()));
 }
 
 #[test]
@@ -116,13 +126,7 @@ fn model_a_descriptor_that_cannot_move_stays() {
     crate::model::explore(|| {
         let world = World::new();
         world.reactors[1].table.close();
-        let other = world.clone();
-        let other = thread::spawn(move || {
-            other.home.move_to(&other.reactors[1], &other.source);
-            other.arrive();
-        });
-        world.wait(0);
-        other.join().unwrap();
+        move_beside_a_waiter(&world);
     });
 }
 
@@ -130,13 +134,8 @@ fn model_a_descriptor_that_cannot_move_stays() {
 fn model_a_descriptor_moves_away_from_a_reactor_that_closes() {
     crate::model::explore_within(2, || {
         let world = World::new();
-        let closer = world.clone();
-        let closer = thread::spawn(move || closer.reactors[0].table.close());
-        let mover = world.clone();
-        let mover = thread::spawn(move || {
-            mover.home.move_to(&mover.reactors[1], &mover.source);
-            mover.arrive();
-        });
+        let closer = beside(&world, |world| world.reactors[0].table.close());
+        let mover = beside(&world, World::move_and_arrive);
         world.wait(1);
         closer.join().unwrap();
         mover.join().unwrap();
@@ -147,17 +146,14 @@ fn model_a_descriptor_moves_away_from_a_reactor_that_closes() {
 fn model_a_reactor_that_closes_leaves_no_waiter_behind() {
     crate::model::explore_within(2, || {
         let world = World::new();
-        let closer = world.clone();
-        let closer = thread::spawn(move || closer.reactors[0].table.close());
+        let closer = beside(&world, |world| world.reactors[0].table.close());
         // A caller on the hub that goes down: it finds out, and can register nowhere.
-        let caller = world.clone();
-        let caller = thread::spawn(move || {
-            if caller.would_block() {
-                let _home = caller.home.ensure(0, &caller.reactors[0], &caller.source).unwrap();
+        let caller = beside(&world, |world| {
+            if world.would_block() {
+                let _home = world.home.ensure(0, &world.reactors[0], &world.source).unwrap();
             }
         });
-        let waiter = world.clone();
-        let waiter = thread::spawn(move || waiter.wait(1));
+        let waiter = beside(&world, |world| world.wait(1));
         closer.join().unwrap();
         caller.join().unwrap();
         world.arrive();
