@@ -26,8 +26,8 @@ pub(crate) use ordinary::*;
 
 /// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, where this has its own model,
 /// and a schedule's in a schedule.
-#[cfg(not(greenhub_schedule))]
 mod short_lock;
+pub(crate) use short_lock::{Mark, ShortLock};
 
 /// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.
 macro_rules! const_fn {

@@ -55,7 +55,10 @@ pub(crate) mod lopsided_fence {
     pub(crate) fn light() {
         super::atomic::fence(super::atomic::Ordering::SeqCst);
     }
-    pub(crate) use light as heavy;
+    pub(crate) use {light as heavy, light as light_for_sure};
+    pub(crate) fn is_lopsided() -> bool {
+        true
+    }
 }
 
 /// A constant that models need smaller, so that they reach what lies beyond it.
@@ -83,6 +86,17 @@ macro_rules! thread_pointer {
     };
 }
 pub(crate) use thread_pointer;
+
+/// Declares a thread-local `Cell`.
+macro_rules! thread_cell {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $first:expr) => {
+        loom::thread_local! {
+            $(#[$meta])*
+            static $name: std::cell::Cell<$type> = std::cell::Cell::new($first);
+        }
+    };
+}
+pub(crate) use thread_cell;
 
 /// As in an ordinary build, but that loom sees to what others may do in between.
 macro_rules! observable {

@@ -7,11 +7,11 @@
 pub(crate) mod atomic {
     #[cfg(greenhub_schedule)]
     pub(crate) use crate::schedule::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
     #[cfg(not(greenhub_schedule))]
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 
@@ -61,9 +61,9 @@ use std::time::Instant;
 
 /// The lock of wait lists and channels; see [`short_lock`](super::short_lock).
 #[cfg(not(greenhub_schedule))]
-pub(crate) type ShortMutex<T> = lock_api::Mutex<super::short_lock::ShortLock, T>;
+pub(crate) type ShortMutex<T> = lock_api::Mutex<super::short_lock::CountedLock, T>;
 #[cfg(not(greenhub_schedule))]
-pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, super::short_lock::ShortLock, T>;
+pub(crate) type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, super::short_lock::CountedLock, T>;
 
 #[cfg(greenhub_schedule)]
 pub(crate) use crate::schedule::lock::{Mutex as ShortMutex, MutexGuard as ShortMutexGuard};
@@ -78,20 +78,26 @@ pub(crate) use crate::hub::deque;
 /// light sides do not order each other.
 pub(crate) mod lopsided_fence {
     #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
-    pub(crate) use super::membarrier::{heavy, light, prepare};
+    pub(crate) use super::membarrier::{heavy, is_lopsided, light, light_for_sure, prepare};
 
     #[cfg(greenhub_schedule)]
-    pub(crate) use crate::schedule::atomic::{heavy_fence as heavy, light_fence as light};
+    pub(crate) use crate::schedule::atomic::{
+        heavy_fence as heavy, light_fence as light, light_fence as light_for_sure,
+    };
 
     #[cfg(not(any(target_os = "linux", greenhub_schedule)))]
     pub(crate) fn light() {
         super::atomic::fence(super::atomic::Ordering::SeqCst);
     }
     #[cfg(not(any(target_os = "linux", greenhub_schedule)))]
-    pub(crate) use light as heavy;
+    pub(crate) use {light as heavy, light as light_for_sure};
 
     #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
     pub(crate) fn prepare() {}
+    #[cfg(not(all(target_os = "linux", not(greenhub_schedule))))]
+    pub(crate) fn is_lopsided() -> bool {
+        cfg!(greenhub_schedule)
+    }
 }
 
 #[cfg(all(target_os = "linux", not(greenhub_schedule)))]
@@ -212,6 +218,17 @@ macro_rules! thread_pointer {
     };
 }
 pub(crate) use thread_pointer;
+
+/// Declares a thread-local `Cell`.
+macro_rules! thread_cell {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $first:expr) => {
+        std::thread_local! {
+            $(#[$meta])*
+            static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($first) };
+        }
+    };
+}
+pub(crate) use thread_cell;
 
 /// Does `$operation`, by which a greenlet changes or looks at what others can see. [Explorations](mod@crate::explore) let
 /// others run before and after it; everybody else pays a load and a branch. `$what` is the call, as the user wrote it.

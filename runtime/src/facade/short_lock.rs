@@ -1,7 +1,7 @@
 //! The lock around what is short: a handful of instructions on a wait list or a channel's buffer, never a switch
 //! (invariant 5), never a system call but for the memory that a list may need.
 //!
-//! It is one flag. Taking it is one read-modify-write, and giving it back is a store: nobody has to be told, since nobody
+//! It is a flag: taking it is one read-modify-write, and giving it back is a store: nobody has to be told, since nobody
 //! sleeps until told. Who finds it taken looks again for a while, and then *dozes*: sleeps for some microseconds, looks,
 //! and sleeps for twice as long. That is rare, for it takes an owner that the system has stopped in the middle of those
 //! instructions, and then costs little: who doubles its naps oversleeps by no longer than it had to wait anyway.
@@ -9,23 +9,57 @@
 //! Why nothing better informed: a table of who sleeps would belong to the process, and a child of fork(2) would inherit
 //! it as another thread happened to leave it; asking for sleepers would need a fence with every giving back; and the flag
 //! would have to outlive that question. As it is, the store is the last that an owner does to the lock.
+//!
+//! # Bias
+//!
+//! Most locks are taken by the greenlets of one hub, thus by one thread, for most of their life. Such a lock is *biased* to
+//! that thread (Kawachiya, Koseki and Onodera, *Lock reservation*, OOPSLA 2002), which then takes it without a
+//! read-modify-write: it says that it is at the door, looks whether the lock is still biased to it, and has it. The first
+//! other thread that wants the lock revokes that once and for all: it sets the flag, which keeps all others away, takes the
+//! bias out of the lock, passes the heavy side of a lopsided fence (a system call, 2 µs where two threads run), and waits
+//! until the thread that had the bias is outside.
+//!
+//! A lock is biased once only. The thread that has lost the bias may stand at the door for as long as the system lets it, and
+//! what it writes there when it leaves would be taken for another's. [`CountedLock`] decides when a lock is biased.
 
-use super::atomic::{AtomicBool, Ordering};
-use super::{in_models, spin_loop, thread};
+use super::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use super::{in_models, lopsided_fence, spin_loop, thread};
 use std::iter::repeat_n;
 use std::time::Duration;
 
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+mod counted;
+mod credit;
+mod mark;
 #[cfg(all(test, greenhub_loom))]
 mod model;
-#[cfg(not(greenhub_loom))]
-mod raw;
-#[cfg(all(test, not(greenhub_loom)))]
+#[cfg(all(test, not(any(greenhub_loom, greenhub_schedule))))]
 mod tests;
 
-/// A flag that one has set.
+#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+pub(crate) use counted::CountedLock;
+pub(crate) use mark::Mark;
+
+/// A flag that one has set, and the thread that need not set it.
 pub(crate) struct ShortLock {
     locked: AtomicBool,
+    /// How far the thread that the lock is biased to has come with taking it.
+    inside: AtomicU8,
+    /// The mark of that thread; [`NOT_YET`] or [`NO_MORE`] if there is none.
+    bias: AtomicU16,
 }
+
+/// The lock has not been biased to anybody.
+const NOT_YET: u16 = 0;
+/// It was, or will not be.
+const NO_MORE: u16 = u16::MAX;
+
+/// What the thread that the lock is biased to does with it: nothing,
+const OUTSIDE: u8 = 0;
+/// looking whether it still is biased,
+const AT_THE_DOOR: u8 = 1;
+/// or owning it.
+const INSIDE: u8 = 2;
 
 /// How long to pause between looks before the first nap: some spins, and then the rest of the time slice, so often. A model
 /// goes from look to look.
@@ -41,59 +75,194 @@ impl ShortLock {
     super::const_fn! {
         /// A free lock.
         pub(crate) fn new() -> Self {
-            Self { locked: AtomicBool::new(false) }
+            Self {
+                locked: AtomicBool::new(false),
+                inside: AtomicU8::new(OUTSIDE),
+                bias: AtomicU16::new(NOT_YET),
+            }
         }
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock when it becomes free. `me` is the calling thread's mark. `true`: without a read-modify-write.
     #[inline]
-    pub(crate) fn try_acquire(&self) -> bool {
+    pub(crate) fn acquire(&self, me: Mark) -> bool {
+        let by_bias = self.acquire_by_bias(me);
+        if !by_bias {
+            self.acquire_shared();
+        }
+        by_bias
+    }
+
+    /// Takes the lock if it is biased to `me`, the calling thread's mark.
+    #[inline(always)]
+    fn acquire_by_bias(&self, me: Mark) -> bool {
+        let by_bias = self.enter(me);
+        if by_bias {
+            // Relaxed: for our own `release`.
+            self.inside.store(INSIDE, Ordering::Relaxed);
+        }
+        by_bias
+    }
+
+    /// Takes the lock if it is free, or biased to another thread, which then is inside for a handful of instructions at most.
+    pub(crate) fn try_acquire(&self, me: Mark) -> bool {
+        if self.is_biased_to(me) {
+            // Relaxed: our own.
+            return self.inside.load(Ordering::Relaxed) == OUTSIDE && self.acquire(me);
+        }
+        let free = self.try_set();
+        if free {
+            self.revoke_others();
+        }
+        free
+    }
+
+    /// As [`ShortLock::acquire`] by a thread that it is not biased to.
+    #[inline]
+    fn acquire_shared(&self) {
+        if !self.try_set() {
+            wait_until(|| self.try_set());
+        }
+        self.revoke_others();
+    }
+
+    /// The flag is ours; now it shall be enough.
+    #[inline]
+    fn revoke_others(&self) {
+        // Relaxed: written by owners of the flag only.
+        if !matches!(self.bias.load(Ordering::Relaxed), NOT_YET | NO_MORE) {
+            self.revoke();
+        }
+    }
+
+    /// Whether `me` need not set the flag, which is so only where the fence of `enter` costs nothing.
+    #[inline]
+    fn is_biased_to(&self, me: Mark) -> bool {
+        // Relaxed: `enter` looks again.
+        self.bias.load(Ordering::Relaxed) == me.0
+    }
+
+    /// Whether everybody has to set the flag, for good.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        // Relaxed: there is no way back, and an early `false` costs a look.
+        self.bias.load(Ordering::Relaxed) == NO_MORE
+    }
+
+    /// As [`ShortLock::acquire_by_bias`], to be given back by [`ShortLock::leave`].
+    #[inline(always)]
+    pub(crate) fn enter(&self, me: Mark) -> bool {
+        if !self.is_biased_to(me) {
+            return false;
+        }
+        // Relaxed, like the look below: the light fence keeps them apart, and pairs with the heavy one in `revoke`. Either
+        // that look sees the bias revoked, or whoever revokes it sees that we are here.
+        self.inside.store(AT_THE_DOOR, Ordering::Relaxed);
+        lopsided_fence::light_for_sure();
+        let mine = self.is_biased_to(me);
+        if !mine {
+            self.leave();
+        }
+        mine
+    }
+
+    /// Gives back what [`ShortLock::enter`] has taken.
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        // Release: what was done here is visible to who revokes the bias; pairs with the Acquire in `revoke`.
+        self.inside.store(OUTSIDE, Ordering::Release);
+    }
+
+    /// Takes the bias away and waits until its thread is outside. Called by the owner of the flag, so nobody else does.
+    #[cold]
+    fn revoke(&self) {
+        credit::spend();
+        self.bias.store(NO_MORE, Ordering::Relaxed);
+        // Pairs with the light one in `enter`.
+        lopsided_fence::heavy();
+        // Acquire: what was done under the bias is visible to us; pairs with `leave`.
+        let is_outside = || self.inside.load(Ordering::Acquire) == OUTSIDE;
+        if !is_outside() {
+            wait_until(is_outside);
+        }
+    }
+
+    /// From the next time on `me`, the calling thread, need not set the flag, until somebody else wants the lock; unless
+    /// it is biased to another, or was, or is better not biased. Whether it is biased to `me` now.
+    ///
+    /// Called by the flag's owner, or where no other thread takes the lock before it has seen what this one does next.
+    #[inline]
+    pub(crate) fn bias_to(&self, me: Mark) -> bool {
+        // Relaxed: who takes the lock next finds it with what shows it the lock.
+        let bias = self.bias.load(Ordering::Relaxed);
+        if bias == NOT_YET {
+            let worth_it = me.may_have_bias() && lopsided_fence::is_lopsided() && credit::earn();
+            self.bias.store(if worth_it { me.0 } else { NO_MORE }, Ordering::Relaxed);
+            return worth_it;
+        }
+        bias == me.0
+    }
+
+    /// Whether somebody had it a moment ago.
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+    fn is_locked(&self) -> bool {
+        // Relaxed: an answer that is old when it arrives.
+        self.locked.load(Ordering::Relaxed) || self.inside.load(Ordering::Relaxed) == INSIDE
+    }
+
+    /// The lock will be biased to nobody. Called by its owner, to whom it is not.
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+    fn share(&self) {
+        self.bias.store(NO_MORE, Ordering::Relaxed);
+    }
+
+    /// Takes the flag if it is free.
+    #[inline]
+    fn try_set(&self) -> bool {
         // Acquire: pairs with the Release of the owner before.
         self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Takes the lock when it becomes free.
-    #[inline]
-    pub(crate) fn acquire(&self) {
-        if !self.try_acquire() {
-            self.acquire_slowly();
-        }
-    }
-
-    #[cold]
-    fn acquire_slowly(&self) {
-        let mut length = FIRST_NAP;
-        while !self.acquire_soon() {
-            nap(length);
-            if self.try_acquire() {
-                return;
-            }
-            length = (length * 2).min(LONGEST_NAP);
-        }
-    }
-
-    /// Looks at the lock for a while, as its owner will nearly always be done with it at once.
-    fn acquire_soon(&self) -> bool {
-        let after_spins = SPINS.iter().any(|spins| {
-            (0..*spins).for_each(|_| spin_loop());
-            self.try_acquire()
-        });
-        after_spins
-            || repeat_n((), SLICES).any(|()| {
-                thread::yield_now();
-                self.try_acquire()
-            })
     }
 
     /// Gives the lock back. Called by its owner.
     #[inline]
     pub(crate) fn release(&self) {
-        // Release: what the owner did is visible to the next; pairs with `try_acquire`.
-        self.locked.store(false, Ordering::Release);
+        // Relaxed: only an owner by bias writes `INSIDE`, so whoever reads it is that thread; a look of somebody at the
+        // door says the same as `OUTSIDE`.
+        if self.inside.load(Ordering::Relaxed) == INSIDE {
+            self.leave();
+        } else {
+            // Release: what the owner did is visible to the next; pairs with `try_set`.
+            self.locked.store(false, Ordering::Release);
+        }
     }
+}
+
+/// Waits until `done` says so, by looking for a while, as it will nearly always be so at once, and then between naps.
+#[cold]
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let mut length = FIRST_NAP;
+    while !is_soon(&mut done) {
+        nap(length);
+        if done() {
+            return;
+        }
+        length = (length * 2).min(LONGEST_NAP);
+    }
+}
+
+fn is_soon(done: &mut impl FnMut() -> bool) -> bool {
+    let after_spins = SPINS.iter().any(|spins| {
+        (0..*spins).for_each(|_| spin_loop());
+        done()
+    });
+    after_spins
+        || repeat_n((), SLICES).any(|()| {
+            thread::yield_now();
+            done()
+        })
 }
 
 /// Lets others run, for `length` or longer.
 fn nap(length: Duration) {
-    if in_models(true, false) { spin_loop() } else { std::thread::sleep(length) }
+    if in_models(true, cfg!(greenhub_schedule)) { spin_loop() } else { std::thread::sleep(length) }
 }

@@ -5,7 +5,7 @@
 //! value and not a reference into the thread-local, and what it returns must not be used across a switch.
 
 use super::header::Header;
-use crate::facade::{Arc, thread_local, thread_pointer};
+use crate::facade::{Arc, Mark, thread_cell, thread_local, thread_pointer};
 use crate::hub::Hub;
 use crate::wait::thread::ThreadSelf;
 use std::cell::Cell;
@@ -14,6 +14,11 @@ use std::ptr::NonNull;
 thread_pointer! {
     /// The hub that runs on this OS thread, if one does.
     static HUB: Hub
+}
+
+thread_cell! {
+    /// By which short locks know this OS thread.
+    static MARK: Mark = Mark::NOBODY
 }
 
 thread_local! {
@@ -69,9 +74,21 @@ pub(crate) fn id() -> u64 {
     }
 }
 
-/// Makes `hub` this OS thread's hub, or none.
-pub(crate) fn set_hub(hub: Option<NonNull<Hub>>) {
+/// By which short locks know this OS thread.
+#[inline(never)]
+pub(crate) fn mark() -> Mark {
+    MARK.with(Cell::get)
+}
+
+/// Makes `hub` this OS thread's hub, or none, and `mark` that by which short locks know the thread.
+pub(crate) fn set_hub(hub: Option<NonNull<Hub>>, mark: Mark) {
     HUB.set(hub);
+    set_mark(mark);
+}
+
+/// From now on short locks know this OS thread by `mark`.
+pub(crate) fn set_mark(mark: Mark) {
+    MARK.with(|here| here.set(mark));
 }
 
 /// To be called before an OS thread is made to wait.

@@ -2,7 +2,7 @@
 //!
 //! Who may touch what, when:
 //!
-//! * `state`, `refs`, `link`, `home`, and the atomics of the wait report: anybody who keeps the header alive, as one of
+//! * `state`, `link`, `home`, and the atomics of the wait report: anybody who keeps the header alive, as one of
 //!   its [owners](Owner) or with a [`Ref`].
 //! * the [`Fiber`] fields (context, masks, timeout frames, locals): whoever owns the greenlet's right to run
 //!   (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
@@ -19,7 +19,7 @@ use super::timeout::Masks;
 use super::unwind::Unwinding;
 use super::waiting::WaitReport;
 use crate::facade::Lifeline;
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
@@ -45,8 +45,6 @@ pub(crate) struct Header {
     /// Where a wake from elsewhere goes: its hub's mailbox. Written by the hub that starts or takes it.
     home: AtomicPtr<Mailbox>,
     pub(crate) id: u64,
-    /// The references, of which the owners have one together.
-    refs: AtomicUsize,
     vtable: &'static VTable,
     extra: Option<Box<Extra>>,
     /// Where the registry lists it.
@@ -174,7 +172,6 @@ where
         base: WithResult {
             header: Header {
                 state: birth.state,
-                refs: AtomicUsize::new(1),
                 vtable: &VTableOf::<F, T>::VTABLE,
                 link: AtomicPtr::new(std::ptr::null_mut()),
                 home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
@@ -278,11 +275,9 @@ impl Ref {
     /// `header` is alive: the caller runs on it, or holds what holds a reference.
     pub(crate) unsafe fn share(header: NonNull<Header>) -> Ref {
         // SAFETY: the caller's promise.
-        // Relaxed: a new reference is made from one that keeps the header alive.
         let this = unsafe { header.as_ref() };
         this.alive.in_use();
-        let before = this.refs.fetch_add(1, Ordering::Relaxed);
-        assert!(before < isize::MAX as usize, "too many references to one greenlet");
+        this.state.share();
         Ref(header)
     }
 
@@ -309,13 +304,7 @@ impl Clone for Ref {
 impl Drop for Ref {
     fn drop(&mut self) {
         self.alive.in_use();
-        // Who finds that its reference is the last need not count it down: nobody is left who could make another.
-        // Acquire: pairs with the Release of those who gave theirs up.
-        // Release: what this holder did to the header comes before it is freed; pairs with the load below.
-        if self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::Release) == 1 {
-            // Acquire: pairs with the Release of every decrement before ours, in one release sequence with it. (A fence
-            // would do, too, but ThreadSanitizer knows none.)
-            self.refs.load(Ordering::Acquire);
+        if self.state.give_up() {
             // SAFETY: that was the last reference, and the vtable belongs to this allocation.
             unsafe { (self.vtable.dealloc)(self.0) };
         }

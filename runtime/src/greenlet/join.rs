@@ -116,18 +116,26 @@ impl<T> JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        let header = self.header().as_ptr();
-        if !self.taken {
-            if !self.header().state.detach() {
-                return;
-            }
+        if self.taken || self.abandon() {
+            // SAFETY: the handle goes, and with it the last that it did.
+            unsafe { header::let_go(self.header().as_ptr(), Owner::Handle) };
+        }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Nobody will take the result: it is dropped, here or, `false`, by the greenlet, where the handle has let go already.
+    #[inline(never)]
+    fn abandon(&self) -> bool {
+        let over = self.header().state.detach();
+        if over {
             // Shielded: a kill or timeout of whoever drops the handle must not get lost among the errors of the result's
             // destructor.
-            super::timeout::shield(|| super::finish::drop_result(header));
+            super::timeout::shield(|| super::finish::drop_result(self.header().as_ptr()));
         }
-        // SAFETY: the handle goes, and with it the last that it did.
-        unsafe { header::let_go(header, Owner::Handle) };
+        over
     }
 }
 

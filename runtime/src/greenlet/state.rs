@@ -22,8 +22,19 @@
 //! resumed: whoever moved it out of `Parked` owns its right to run until it parks again, and `yield_now` never
 //! touches the word.
 
-use crate::facade::atomic::{AtomicU64, Ordering};
+use super::current;
+use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::facade::{Mark, ShortLock};
 
+mod change;
+mod references;
+mod word;
+
+use word::*;
+pub(crate) use word::{Borrowed, Cause, Commit, Kill, Owner, Phase, Snapshot, Wake};
+
+#[cfg(all(test, greenhub_loom))]
+mod bias_model;
 #[cfg(all(test, greenhub_loom))]
 mod borrow_model;
 #[cfg(all(test, greenhub_loom))]
@@ -31,186 +42,38 @@ mod end_model;
 #[cfg(all(test, greenhub_loom))]
 mod model;
 
-const PHASE: u64 = 0b111;
-const LATER: u64 = 0;
-const PLACED: u64 = 5;
-const UNSTARTED: u64 = 1;
-const AWAKE: u64 = 2;
-const PARKED: u64 = 3;
-const DONE: u64 = 4;
-
-/// Parked in `park`/`park_timeout`: an unpark ends this wait.
-const USER_PARK: u64 = 1 << 3;
-/// Parked where kill must not end the wait.
-const MASKED: u64 = 1 << 4;
-/// The user's token, consumed by the next `park` only.
-const UNPARK: u64 = 1 << 5;
-/// Somebody asked for its end, and it has not been told yet.
-const KILL: u64 = 1 << 6;
-/// A timer fired while it was awake: it should look at the clock.
-const TIMER: u64 = 1 << 7;
-/// Nobody will take its result.
-const DETACHED: u64 = 1 << 8;
-/// Somebody waits in its join list.
-const JOINED: u64 = 1 << 9;
-
-/// The owners (see [`Owner`]) that have not let go.
-const OWNERS: u64 = Owner::Life as u64 | Owner::Handle as u64 | Owner::StaleEntry as u64;
-
-const CAUSE: u64 = 0b11 << 10;
-const CAUSE_WAKE: u64 = 0 << 10;
-const CAUSE_TIMER: u64 = 1 << 10;
-const CAUSE_KILL: u64 = 2 << 10;
-
-const EPOCH_SHIFT: u32 = 32;
-const EPOCH_ONE: u64 = 1 << EPOCH_SHIFT;
-
-/// The state word. Its bits are nobody else's business.
-pub(crate) struct State(AtomicU64);
-
-/// Who keeps a header alive without counting: each of them exists at most once, so a bit of the state word does, and
-/// most come and go in the same step as what they are about. All of them together own one counted reference, which the
-/// last to let go gives up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u64)]
-pub(crate) enum Owner {
-    /// Whatever queue, hub or wait list holds the greenlet (invariant 1). Lets go at the greenlet's end.
-    Life = 1 << 12,
-    /// The join handle.
-    Handle = 1 << 13,
-    /// The queue entry of a greenlet that its joiner has claimed.
-    StaleEntry = 1 << 14,
-}
-
-/// One reading of the word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot(u64);
-
-/// What whoever ended a wait must do next.
-#[must_use]
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(crate) enum Wake {
-    /// The greenlet was parked: the caller owns the push (exactly one caller gets this per park).
-    Enqueue,
-    /// It was awake: it, or the hub that parks it, will see the note.
-    Noted,
-    /// This wait is over, or the greenlet is.
-    Stale,
-}
-
-/// What a kill must do next.
-#[must_use]
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(crate) enum Kill {
-    /// It was parked: the caller owns the push.
-    Enqueue,
-    /// It waited for its start time: the caller owns the push of the greenlet, now `Placed`, which will end unrun.
-    Place,
-    /// It will see the request at its next suspension point, or at its start.
-    Noted,
-    /// It had ended.
-    Finished,
-}
-
-/// What the hub must do after a greenlet asked to park.
-#[must_use]
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(crate) enum Commit {
-    /// Parked. From now on any thread may own it: the hub touches nothing of it any more.
-    Parked,
-    /// The wait had ended before it began: put it on the ready ring.
-    Requeue,
-}
-
-/// A parked greenlet that a reporter holds still (see [`State::borrow_parked`]): the wait to be given back.
-#[must_use = "a borrowed greenlet runs again only once it is given back"]
-pub(crate) struct Borrowed {
-    epoch: u32,
-    user: bool,
-    masked: bool,
-}
-
-/// What ended the last wait.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(crate) enum Cause {
-    /// A wake or an unpark.
-    Wake,
-    /// A timer.
-    Timer,
-    /// A kill.
-    Kill,
-}
-
-/// How far a greenlet has come, for reports.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(crate) enum Phase {
-    /// In a wheel until its time comes.
-    Later,
-    /// In a queue or an inbox, never run.
-    Unstarted,
-    /// Running or ready.
-    Awake,
-    /// Waiting.
-    Parked,
-    /// Ended.
-    Done,
-}
-
-impl Snapshot {
-    pub(crate) fn epoch(self) -> u32 {
-        (self.0 >> EPOCH_SHIFT) as u32
-    }
-    pub(crate) fn phase(self) -> Phase {
-        match self.0 & PHASE {
-            LATER => Phase::Later,
-            PLACED | UNSTARTED => Phase::Unstarted,
-            AWAKE => Phase::Awake,
-            PARKED => Phase::Parked,
-            _ => Phase::Done,
-        }
-    }
-    pub(crate) fn cause(self) -> Cause {
-        match self.0 & CAUSE {
-            CAUSE_TIMER => Cause::Timer,
-            CAUSE_KILL => Cause::Kill,
-            _ => Cause::Wake,
-        }
-    }
-    pub(crate) fn kill_requested(self) -> bool {
-        self.0 & KILL != 0
-    }
-    /// Whether a kill or a timer fired that the greenlet has not looked at: the one test of `yield_now`.
-    pub(crate) fn wants_attention(self) -> bool {
-        self.0 & (KILL | TIMER) != 0
-    }
-    pub(crate) fn is_done(self) -> bool {
-        self.0 & PHASE == DONE
-    }
-    fn with_phase(self, phase: u64) -> u64 {
-        self.0 & !PHASE | phase
-    }
-    /// The wait is over: awake, next epoch, no longer this wait's flags.
-    fn ended(self, cause: u64) -> u64 {
-        (self.0 & !(PHASE | USER_PARK | MASKED | CAUSE) | AWAKE | cause).wrapping_add(EPOCH_ONE)
-    }
+/// The state word, its lock, and what the header counts. The bits are nobody else's business.
+pub(crate) struct State {
+    word: AtomicU64,
+    /// Of the word, where that is biased.
+    lock: ShortLock,
+    references: AtomicU32,
 }
 
 impl State {
     /// A greenlet about to be pushed on a queue, where it may be claimed at once.
     pub(crate) fn unstarted() -> Self {
-        Self(AtomicU64::new(UNSTARTED | Owner::Life as u64 | Owner::Handle as u64))
+        Self::new(UNSTARTED)
     }
 
     /// A greenlet about to be pushed into an inbox.
     pub(crate) fn placed() -> Self {
-        Self(AtomicU64::new(PLACED | Owner::Life as u64 | Owner::Handle as u64))
+        Self::new(PLACED)
+    }
+
+    fn new(phase: u64) -> Self {
+        Self {
+            word: AtomicU64::new(phase | Owner::Life as u64 | Owner::Handle as u64),
+            lock: ShortLock::new(),
+            references: AtomicU32::new(1),
+        }
     }
 
     /// Reads the word. Acquire: pairs with the Release of `finish`, so that whoever sees `Done` sees the result, and
     /// with the Release of `wake`, so that a greenlet that sees its wait ended sees what the waker wrote.
     #[inline]
     pub(crate) fn load(&self) -> Snapshot {
-        Snapshot(self.0.load(Ordering::Acquire))
+        Snapshot(self.word.load(Ordering::Acquire))
     }
 
     /// `Placed → Later`, by whoever spawned it, under the lock of the wheel it has just been put into. `false`: it was
@@ -246,44 +109,67 @@ impl State {
 
     /// `Awake → Parked`, by the hub, on its own stack, after the switch (invariant 2).
     ///
-    /// `user` marks `park`/`park_timeout`, which an unpark token ends; `masked` a wait that kill may not end.
-    #[inline]
-    pub(crate) fn commit_park(&self, epoch: u32, user: bool, masked: bool) -> Commit {
-        let flags = if user { USER_PARK } else { 0 } | if masked { MASKED } else { 0 };
-        let mut now = Snapshot(self.0.load(Ordering::Relaxed));
-        loop {
+    /// `user` marks `park`/`park_timeout`, which an unpark token ends; `masked` a wait that kill may not end. `stays` is the
+    /// mark of the hub's thread, if the greenlet stays there to its end.
+    #[inline(always)]
+    pub(crate) fn commit_park(&self, epoch: u32, user: bool, masked: bool, stays: Option<Mark>) -> Commit {
+        // Release (in `by_bias` and `update`) publishes the saved stack pointer and everything the greenlet wrote; pairs
+        // with the Acquire of the wake that moves it out of `Parked`. Acquire pairs with the Release of an early waker, an
+        // unpark or a kill seen: what it wrote must be visible to the greenlet that runs on.
+        if let Some(hub) = stays
+            && self.by_bias(|| hub, |now| now.goes_on(epoch, user, masked).then(|| now.parked(user, masked)))
+        {
+            return Commit::Parked;
+        }
+        self.commit_park_shared(epoch, user, masked, stays)
+    }
+
+    #[inline(never)]
+    fn commit_park_shared(&self, epoch: u32, user: bool, masked: bool, stays: Option<Mark>) -> Commit {
+        let before = self.update(|now| {
             debug_assert_eq!(now.0 & PHASE, AWAKE);
-            let (next, verdict) = if now.epoch() != epoch {
-                // Acquire on a path that writes nothing: what the early waker wrote must be visible to the greenlet
-                // that runs on; pairs with the Release in `wake`.
-                let _ = self.0.load(Ordering::Acquire);
-                return Commit::Requeue;
+            if now.goes_on(epoch, user, masked) {
+                Some(self.count_park(now, stays).parked(user, masked))
+            } else if now.epoch() != epoch {
+                // An early waker has written all there is to write.
+                None
             } else if user && now.0 & UNPARK != 0 {
-                (Snapshot(now.0 & !UNPARK).ended(CAUSE_WAKE), Commit::Requeue)
+                Some(Snapshot(now.0 & !UNPARK).ended(CAUSE_WAKE))
             } else if now.0 & TIMER != 0 {
-                (Snapshot(now.0 & !TIMER).ended(CAUSE_TIMER), Commit::Requeue)
-            } else if now.0 & KILL != 0 && !masked {
-                (now.ended(CAUSE_KILL), Commit::Requeue)
+                Some(Snapshot(now.0 & !TIMER).ended(CAUSE_TIMER))
             } else {
-                (now.with_phase(PARKED) | flags, Commit::Parked)
-            };
-            // Release publishes the saved stack pointer and everything the greenlet wrote; pairs with the Acquire
-            // of the wake that moves it out of `Parked`. Acquire pairs with the Release of an unpark or kill seen.
-            match self.0.compare_exchange_weak(now.0, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return verdict,
-                Err(seen) => now = Snapshot(seen),
+                Some(now.ended(CAUSE_KILL))
             }
+        });
+        if before.is_ok_and(|now| now.goes_on(epoch, user, masked)) {
+            Commit::Parked
+        } else {
+            Commit::Requeue
         }
     }
 
     /// Ends the wait `epoch`, parked or about to be.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&self, epoch: u32) -> Wake {
+        let ended =
+            |now: Snapshot| (now.epoch() == epoch && now.0 & PHASE == PARKED).then(|| now.ended(CAUSE_WAKE));
+        if self.by_bias(current::mark, ended) {
+            return Wake::Enqueue;
+        }
+        self.wake_shared(epoch)
+    }
+
+    #[inline(never)]
+    fn wake_shared(&self, epoch: u32) -> Wake {
         self.end_wait(Some(epoch), |s| Some(s.ended(CAUSE_WAKE)))
     }
 
     /// Ends the current wait if it is parked; otherwise leaves a note to look at the clock.
     pub(crate) fn timer(&self) -> Wake {
+        let ended = |now: Snapshot| (now.0 & PHASE == PARKED).then(|| now.ended(CAUSE_TIMER));
+        if self.by_bias(current::mark, ended) {
+            return Wake::Enqueue;
+        }
         self.end_wait(None, |s| match s.0 & PHASE {
             PARKED => Some(s.ended(CAUSE_TIMER)),
             AWAKE => Some(s.0 | TIMER),
@@ -293,6 +179,11 @@ impl State {
 
     /// Leaves the user's token, or ends the `park` that waits for it.
     pub(crate) fn unpark(&self) -> Wake {
+        let waits = PARKED | USER_PARK;
+        let ended = |now: Snapshot| (now.0 & (PHASE | USER_PARK) == waits).then(|| now.ended(CAUSE_WAKE));
+        if self.by_bias(current::mark, ended) {
+            return Wake::Enqueue;
+        }
         self.end_wait(None, |s| match s.0 & PHASE {
             DONE => None,
             PARKED if s.0 & USER_PARK != 0 => Some(s.ended(CAUSE_WAKE)),
@@ -334,7 +225,7 @@ impl State {
 
     /// Gives a borrowed greenlet back. [`Commit::Requeue`]: its wait was ended meanwhile, and the caller owns its push.
     pub(crate) fn give_back(&self, borrowed: Borrowed) -> Commit {
-        self.commit_park(borrowed.epoch, borrowed.user, borrowed.masked)
+        self.commit_park(borrowed.epoch, borrowed.user, borrowed.masked, None)
     }
 
     /// The greenlet gives up its own wait before parking. `false`: somebody ended it first, so it was woken.
@@ -345,21 +236,25 @@ impl State {
     /// Consumes the user's token.
     pub(crate) fn take_unpark(&self) -> bool {
         // A plain look first: without a token `park` goes on to `commit_park`, which looks again.
-        self.0.load(Ordering::Relaxed) & UNPARK != 0
-            // Acquire: pairs with the Release in `unpark`.
-            && self.0.fetch_and(!UNPARK, Ordering::Acquire) & UNPARK != 0
+        self.word.load(Ordering::Relaxed) & UNPARK != 0
+            // Acquire (in `update`): pairs with the Release in `unpark`.
+            && self.take(UNPARK)
     }
 
     /// Takes the kill request, to deliver it.
     pub(crate) fn take_kill(&self) -> bool {
-        // Acquire: pairs with the Release in `kill`.
-        self.0.fetch_and(!KILL, Ordering::Acquire) & KILL != 0
+        // Acquire (in `update`): pairs with the Release in `kill`.
+        self.take(KILL)
     }
 
     /// Takes the timer's note.
     pub(crate) fn take_timer(&self) {
-        // Relaxed: the note says nothing but "look at the clock".
-        self.0.fetch_and(!TIMER, Ordering::Relaxed);
+        self.take(TIMER);
+    }
+
+    /// Takes a note, if it is there.
+    fn take(&self, note: u64) -> bool {
+        self.update(|s| (s.0 & note != 0).then_some(s.0 & !note)).is_ok()
     }
 
     /// `Awake → Done`, unless nobody wants the result any more: then `Err`, and the greenlet drops the result on its
@@ -392,18 +287,6 @@ impl State {
         self.update(|s| (s.0 & PHASE != DONE).then_some((s.0 | DETACHED) & !(Owner::Handle as u64))).is_err()
     }
 
-    /// An owner lets go of a greenlet. `true`: it was the last, and gives up the reference that they share.
-    #[inline]
-    pub(crate) fn let_go(&self, owner: Owner) -> bool {
-        // Who finds itself alone need not say so: no owner is left to read it. Acquire: pairs with the Release of those
-        // who let go before, as it does in the other case.
-        if self.0.load(Ordering::Acquire) & OWNERS == owner as u64 {
-            return true;
-        }
-        // Release: what this owner did to the header comes before it is freed.
-        self.0.fetch_and(!(owner as u64), Ordering::AcqRel) & OWNERS == owner as u64
-    }
-
     /// Announces a waiter in the join list. `false`: it has ended, do not wait. Called under the list's lock.
     pub(crate) fn join(&self) -> bool {
         // AcqRel: Acquire so that `false` sees the result; Release so that `finish` sees the list entry.
@@ -426,19 +309,6 @@ impl State {
                 Wake::Enqueue
             }
             Ok(_) => Wake::Noted,
-        }
-    }
-
-    /// Replaces the word by `step` of it; gives the word before, or, where `step` declines, the word it declined.
-    #[inline]
-    fn update(&self, step: impl Fn(Snapshot) -> Option<u64>) -> Result<Snapshot, Snapshot> {
-        let mut now = self.0.load(Ordering::Acquire);
-        loop {
-            let Some(next) = step(Snapshot(now)) else { return Err(Snapshot(now)) };
-            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(before) => return Ok(Snapshot(before)),
-                Err(seen) => now = seen,
-            }
         }
     }
 }

@@ -118,7 +118,7 @@ impl Hub {
                     shared.counters.waiting_outside.add(1);
                 }
                 // From `Parked` on any thread may own it (invariant 2).
-                match header.state.commit_park(epoch, user, masked) {
+                match header.state.commit_park(epoch, user, masked, self.stays) {
                     Commit::Parked => {}
                     Commit::Requeue => self.push_ready(Entry::resume(greenlet)),
                 }

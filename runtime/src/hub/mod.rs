@@ -24,6 +24,7 @@ pub(crate) mod steal;
 pub(crate) mod turn;
 
 use crate::explore::Explorer;
+use crate::facade::Mark;
 use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
@@ -62,6 +63,10 @@ pub(crate) struct Hub {
     /// This hub's part of `runtime`, so that a switch need not look it up.
     shared: NonNull<HubShared>,
     migration: Migration,
+    /// By which short locks know this hub's thread.
+    pub(crate) mark: Mark,
+    /// The same, if what starts here stays here.
+    stays: Option<Mark>,
     runtime: Arc<Shared>,
     mailbox: &'static Mailbox,
     /// The greenlet that is running.
@@ -94,10 +99,13 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(index: usize, runtime: Arc<Shared>, queue: Queue, stacks: StackCache) -> Self {
         let now = crate::timer::clock::now();
+        let mark = Mark::new();
         Self {
             index,
             shared: NonNull::from(runtime.hub(index)),
             migration: runtime.migration,
+            mark,
+            stays: (runtime.migration == Migration::Never).then_some(mark),
             mailbox: runtime.hub(index).mailbox,
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),

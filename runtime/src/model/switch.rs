@@ -33,7 +33,7 @@ impl Context {
                 let (what, object) = seat.next_wait.get();
                 trace::note_wait(what, object);
                 seat.doing.set(Doing::Waiting { what, object });
-                match greenlet.state.commit_park(epoch, user, masked) {
+                match greenlet.state.commit_park(epoch, user, masked, None) {
                     Commit::Parked => here().sleep(&greenlet),
                     // The wait had ended before it began.
                     Commit::Requeue => {}

@@ -4,6 +4,7 @@ use super::fork;
 use super::gate::Gate;
 use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
+use crate::facade::Mark;
 use crate::facade::Mutex;
 use crate::facade::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
@@ -389,7 +390,7 @@ fn run_hub(
         );
     }
     let hub = Hub::new(index, shared.clone(), queue, StackCache::new(shared.stacks.clone()));
-    current::set_hub(Some(NonNull::from(&hub)));
+    current::set_hub(Some(NonNull::from(&hub)), hub.mark);
     let drive = || match drive {
         Some(drive) => drive(&hub),
         None => hub.run(),
@@ -402,7 +403,7 @@ fn run_hub(
         );
         std::process::abort();
     }
-    current::set_hub(None);
+    current::set_hub(None, Mark::NOBODY);
     // Nobody polls it any more: whoever waits here on a hub of another runtime need not wait for the rest of the shutdown.
     shared.hub(index).reactor.close();
 }

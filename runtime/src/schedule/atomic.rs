@@ -149,6 +149,7 @@ macro_rules! arithmetic {
 
 atomic!(AtomicBool, std::sync::atomic::AtomicBool, bool, u64::from, |value| value != 0);
 atomic!(AtomicU8, std::sync::atomic::AtomicU8, u8, u64::from, |value| value as u8);
+atomic!(AtomicU16, std::sync::atomic::AtomicU16, u16, u64::from, |value| value as u16);
 atomic!(AtomicU32, std::sync::atomic::AtomicU32, u32, u64::from, |value| value as u32);
 atomic!(AtomicU64, std::sync::atomic::AtomicU64, u64, |value| value, |value| value);
 atomic!(AtomicUsize, std::sync::atomic::AtomicUsize, usize, |value| value as u64, |value| value as usize);
@@ -162,6 +163,7 @@ atomic!(
 
 arithmetic!(AtomicBool, bool; fetch_or fetch_and);
 arithmetic!(AtomicU8, u8; fetch_add fetch_sub fetch_or fetch_and);
+arithmetic!(AtomicU16, u16;);
 arithmetic!(AtomicU32, u32; fetch_add fetch_sub fetch_or fetch_and);
 arithmetic!(AtomicU64, u64; fetch_add fetch_sub fetch_or fetch_and);
 arithmetic!(AtomicUsize, usize; fetch_add fetch_sub fetch_or fetch_and);

@@ -82,7 +82,7 @@ impl World {
     /// The greenlet parks and its hub runs `meanwhile` while it is parked, until it comes back.
     fn park(&self, meanwhile: impl Fn()) -> Cause {
         let epoch = self.header.state.load().epoch();
-        if self.header.state.commit_park(epoch, false, false) == Commit::Parked {
+        if self.header.state.commit_park(epoch, false, false, None) == Commit::Parked {
             self.wait_for_push(meanwhile);
         }
         self.header.state.load().cause()

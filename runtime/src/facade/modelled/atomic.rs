@@ -59,6 +59,7 @@ macro_rules! atomics {
 atomics! {
     AtomicBool, bool;
     AtomicU8, u8;
+    AtomicU16, u16;
     AtomicU32, u32;
     AtomicU64, u64;
     AtomicUsize, usize;

@@ -12,7 +12,7 @@ use loom::thread;
 fn parked(user: bool, masked: bool) -> Arc<State> {
     let state = Arc::new(State::unstarted());
     assert!(state.claim());
-    assert_eq!(state.commit_park(0, user, masked), Commit::Parked);
+    assert_eq!(state.commit_park(0, user, masked, None), Commit::Parked);
     state
 }
 

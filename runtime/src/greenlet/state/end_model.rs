@@ -93,7 +93,7 @@ fn model_nothing_reaches_a_greenlet_that_has_ended() {
 
 impl World {
     /// The owner's last look at the header; the last owner frees it, which loom sees as a write.
-    fn let_go(&self, owner: Owner) -> usize {
+    pub(super) fn let_go(&self, owner: Owner) -> usize {
         let _alive = self.read(0);
         let last = self.state.let_go(owner);
         if last {

@@ -63,6 +63,18 @@ impl World {
         self.data[which].with(|data| unsafe { *data })
     }
 
+    /// What the greenlet does before it suspends.
+    pub(super) fn save(&self) {
+        // SAFETY: it runs, so its stack is its own.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
+    }
+
+    /// Takes the one entry that was pushed.
+    pub(super) fn take(&self) {
+        assert_eq!(self.entries.fetch_sub(1, Ordering::Relaxed), 1);
+        self.save();
+    }
+
     /// What a waker does with the right to run.
     fn push(&self) {
         // Relaxed: counts only; two entries at once are the bug.
@@ -95,7 +107,7 @@ impl World {
     fn wait(&self, epoch: u32, user: bool, masked: bool) -> Cause {
         // SAFETY: the greenlet runs, so its stack is its own.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
-        match self.state.commit_park(epoch, user, masked) {
+        match self.state.commit_park(epoch, user, masked, None) {
             Commit::Requeue => {}
             Commit::Parked => {
                 let mut pushed = self.pushed.lock();
@@ -166,7 +178,7 @@ fn model_an_unpark_on_top_of_a_token_shows_its_writes_too() {
         assert!(world.state.take_unpark(), "the own unpark was lost");
         // Two read-modify-writes, which read the newest value: the other unpark is done, and no token is left of it.
         let done = world.entries.fetch_add(0, Ordering::Relaxed) == 1;
-        if done && world.state.0.fetch_or(0, Ordering::Relaxed) & super::UNPARK == 0 {
+        if done && world.state.word.fetch_or(0, Ordering::Relaxed) & super::UNPARK == 0 {
             assert_eq!(world.read(0), 1);
         }
         other.join().unwrap();

@@ -84,7 +84,7 @@ impl World {
         let header = &self.header;
         header.alarm.set(self.greenlet(), &self.timers[hub], LATER);
         let epoch = header.state.load().epoch();
-        match header.state.commit_park(epoch, false, false) {
+        match header.state.commit_park(epoch, false, false, None) {
             Commit::Requeue => self.resume(hub),
             // From here on anybody may own it; this hub looks at its wheel.
             Commit::Parked => self.fire(hub, LATER * 2, |fired| match fired {
@@ -189,7 +189,7 @@ fn a_started_one_is_stolen(by: impl Fn(&World, u32) -> bool + Copy + Send + Sync
         let ready = || {
             queue.push_shared(Entry::resume(world.greenlet()));
         };
-        match world.header.state.commit_park(epoch, false, false) {
+        match world.header.state.commit_park(epoch, false, false, None) {
             Commit::Requeue => ready(),
             Commit::Parked => {}
         }

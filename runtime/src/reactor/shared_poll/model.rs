@@ -107,7 +107,7 @@ impl World {
         let greenlet = bare(State::unstarted());
         assert!(greenlet.state.claim());
         let epoch = greenlet.state.load().epoch();
-        assert_eq!(greenlet.state.commit_park(epoch, false, false), Commit::Parked);
+        assert_eq!(greenlet.state.commit_park(epoch, false, false, None), Commit::Parked);
         let hub = Arc::new(Hub {
             edges: Mutex::default(),
             changed: Condvar::new(),

@@ -65,7 +65,7 @@ impl World {
         // SAFETY: its handle has not let go.
         let state = &unsafe { parent.as_ref() }.state;
         assert!(state.claim());
-        assert_eq!(state.commit_park(0, false, false), Commit::Parked);
+        assert_eq!(state.commit_park(0, false, false, None), Commit::Parked);
         assert!(world.parent.set(parent).is_ok());
         (world, Handle(parent))
     }

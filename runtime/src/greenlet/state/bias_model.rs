@@ -1,0 +1,155 @@
+//! The biased state word under loom: P1 to P5 of `model.rs` hold between the hub whose word it is and everybody else.
+//!
+//! `State::commit_park`, `wake`, `kill`, `unpark`, `borrow_parked` and `give_back` of `greenlet/state.rs`, and all of
+//! `state/change.rs` run as they ship, with the lock of `facade/short_lock.rs`, but that two parks are enough for a bias. The
+//! thread that runs the model is the hub.
+
+use super::model::{World, on_thread};
+use super::{Commit, Kill, State, Wake};
+use crate::facade::{Arc, Mark};
+use crate::greenlet::current;
+use crate::model::explore_within;
+
+/// A greenlet that runs on this thread, its hub, and has parked there so often that the next time makes its word biased.
+fn about_to_be_biased() -> (Arc<World>, Mark) {
+    let hub = Mark::of_model(1);
+    current::set_mark(hub);
+    let world = World::running();
+    assert!(!park(&world, hub) && world.state.wake(0) == Wake::Enqueue);
+    (world, hub)
+}
+
+/// One whose word is biased.
+fn biased() -> (Arc<World>, Mark) {
+    let (world, hub) = about_to_be_biased();
+    assert!(!park(&world, hub) && world.state.wake(epoch(&world)) == Wake::Enqueue);
+    assert!(world.state.is_biased());
+    (world, hub)
+}
+
+fn epoch(world: &World) -> u32 {
+    world.state.load().epoch()
+}
+
+/// Whether the greenlet's wait had ended before it began.
+fn park(world: &World, hub: Mark) -> bool {
+    world.save();
+    world.state.commit_park(epoch(world), false, false, Some(hub)) == Commit::Requeue
+}
+
+/// Another thread ends the wait that the hub begins: early, late, or while it makes the word biased.
+fn woken_while_parking(start: fn() -> (Arc<World>, Mark)) {
+    explore_within(3, move || {
+        let (world, hub) = start();
+        let epoch = epoch(&world);
+        let waker = on_thread(&world, move |world| {
+            world.write(0);
+            let woken = world.state.wake(epoch);
+            assert_ne!(woken, Wake::Stale, "nobody else ends it");
+            world.deliver(woken)
+        });
+        let requeued = world.state.commit_park(epoch, false, false, Some(hub)) == Commit::Requeue;
+        let pushed = waker.join().unwrap();
+        assert_ne!(requeued, pushed, "one of them pushes");
+        assert_eq!(world.state.load().epoch(), epoch + 1);
+        assert_eq!(world.read(0), 1);
+    });
+}
+
+#[test]
+fn model_biased_and_woken_while_parking() {
+    woken_while_parking(biased);
+}
+
+#[test]
+fn model_made_biased_while_woken() {
+    woken_while_parking(about_to_be_biased);
+}
+
+/// The hub wakes the greenlet and parks it again, while another kills it: who ends which wait is decided once.
+#[test]
+fn model_biased_and_killed() {
+    explore_within(3, || {
+        let (world, hub) = biased();
+        assert!(!park(&world, hub));
+        let killer = on_thread(&world, |world| {
+            world.write(0);
+            world.kill()
+        });
+        let woken = world.state.wake(epoch(&world));
+        world.deliver(woken);
+        let killed_parked = if woken == Wake::Enqueue {
+            world.take();
+            // The kill finds it parked again, or is found.
+            let requeued = park(&world, hub);
+            let pushed = killer.join().unwrap();
+            assert_ne!(requeued, pushed, "one of them pushes");
+            pushed
+        } else {
+            assert!(killer.join().unwrap(), "it was the one to end the wait");
+            true
+        };
+        assert_eq!(world.read(0), 1);
+        assert!(world.state.take_kill(), "the request is kept");
+        if killed_parked {
+            world.take();
+        }
+    });
+}
+
+/// Two others at once: each takes the bias back, and each is heard.
+#[test]
+fn model_biased_and_two_others() {
+    explore_within(2, || {
+        let (world, hub) = biased();
+        let killer = on_thread(&world, |world| world.state.kill());
+        let unparker = on_thread(&world, |world| world.state.unpark());
+        let requeued = park(&world, hub);
+        let (killed, unparked) = (killer.join().unwrap(), unparker.join().unwrap());
+        assert_ne!(killed, Kill::Finished);
+        assert_eq!(unparked, Wake::Noted, "it is in no `park`");
+        assert_ne!(requeued, killed == Kill::Enqueue, "one of them pushes");
+        assert!(world.state.take_kill() && world.state.take_unpark(), "both requests are kept");
+    });
+}
+
+/// A reporter holds the greenlet still while its hub wakes it.
+#[test]
+fn model_biased_and_borrowed() {
+    explore_within(3, || {
+        let (world, hub) = biased();
+        assert!(!park(&world, hub));
+        let reporter = on_thread(&world, |world| {
+            world
+                .state
+                .borrow_parked()
+                .is_some_and(|borrowed| world.state.give_back(borrowed) == Commit::Requeue)
+        });
+        let woken = world.state.wake(epoch(&world));
+        let pushed = reporter.join().unwrap();
+        assert_ne!(woken, Wake::Stale);
+        assert_ne!(woken == Wake::Enqueue, pushed, "one of them pushes");
+    });
+}
+
+/// The greenlet ends, and its handle goes: one of them drops the result, and the last of them frees the rest.
+#[test]
+fn model_biased_to_the_end() {
+    explore_within(3, || {
+        let (world, _) = biased();
+        let handle = on_thread(&world, |world| {
+            // As the handle goes: of one that has ended it lets go afterwards.
+            if world.state.detach() { world.let_go(super::Owner::Handle) } else { 0 }
+        });
+        let finished = world.state.finish(false).or_else(|()| world.state.finish(true));
+        assert_eq!(finished, Ok(false));
+        let hub_was_last = world.let_go(super::Owner::Life);
+        assert_eq!(handle.join().unwrap() + hub_was_last, 1, "one of them frees it");
+    });
+}
+
+impl State {
+    fn is_biased(&self) -> bool {
+        self.load().0 & super::word::BIASED != 0
+    }
+}
