@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds="${STRESS_SECONDS:-10}"
-programs=(spawn steal unpark kill timeout descriptors connections emfile stacks stuck runtimes mixed million)
+programs=(spawn steal unpark biased kill timeout descriptors connections emfile stacks stuck runtimes mixed million)
 if [ $# -gt 0 ]; then programs=("$@"); fi
 soak=()
 if [ "${STRESS_SOAK:-0}" != 0 ]; then soak=(--soak); fi

@@ -27,7 +27,7 @@ pub(crate) use ordinary::*;
 /// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, where this has its own model,
 /// and a schedule's in a schedule.
 mod short_lock;
-pub(crate) use short_lock::{Mark, ShortLock};
+pub(crate) use short_lock::{ShortLock, ThreadMark};
 
 /// Declares a constructor that is `const` with std's atomics and an ordinary function with loom's.
 macro_rules! const_fn {

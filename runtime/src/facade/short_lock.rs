@@ -1,5 +1,5 @@
 //! The lock around what is short: a handful of instructions on a wait list or a channel's buffer, never a switch
-//! (invariant 5), never a system call but for the memory that a list may need.
+//! (invariant 5), never a system call but for the memory that a list may need, and where a bias is revoked.
 //!
 //! It is a flag: taking it is one read-modify-write, and giving it back is a store: nobody has to be told, since nobody
 //! sleeps until told. Who finds it taken looks again for a while, and then *dozes*: sleeps for some microseconds, looks,
@@ -38,7 +38,7 @@ mod tests;
 
 #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
 pub(crate) use counted::CountedLock;
-pub(crate) use mark::Mark;
+pub(crate) use mark::ThreadMark;
 
 /// A flag that one has set, and the thread that need not set it.
 pub(crate) struct ShortLock {
@@ -61,9 +61,9 @@ const AT_THE_DOOR: u8 = 1;
 /// or owning it.
 const INSIDE: u8 = 2;
 
-/// How long to pause between looks before the first nap: some spins, and then the rest of the time slice, so often. A model
-/// goes from look to look.
-const SPINS: &[u32] = in_models(&[], &[1, 2, 4, 8, 16]);
+/// How long to pause between looks before the first nap: some spins, for as long as it takes to revoke a bias, and then the
+/// rest of the time slice, so often. A model goes from look to look.
+const SPINS: &[u32] = in_models(&[], &[1, 2, 4, 8, 16, 32]);
 const SLICES: usize = in_models(0, 3);
 
 /// The first nap and the longest, of which the kernel makes some more. A stopped owner runs again within some
@@ -83,19 +83,17 @@ impl ShortLock {
         }
     }
 
-    /// Takes the lock when it becomes free. `me` is the calling thread's mark. `true`: without a read-modify-write.
+    /// Takes the lock when it becomes free. `me` is the calling thread's mark.
     #[inline]
-    pub(crate) fn acquire(&self, me: Mark) -> bool {
-        let by_bias = self.acquire_by_bias(me);
-        if !by_bias {
+    pub(crate) fn acquire(&self, me: ThreadMark) {
+        if !self.acquire_by_bias(me) {
             self.acquire_shared();
         }
-        by_bias
     }
 
     /// Takes the lock if it is biased to `me`, the calling thread's mark.
     #[inline(always)]
-    fn acquire_by_bias(&self, me: Mark) -> bool {
+    fn acquire_by_bias(&self, me: ThreadMark) -> bool {
         let by_bias = self.enter(me);
         if by_bias {
             // Relaxed: for our own `release`.
@@ -104,17 +102,20 @@ impl ShortLock {
         by_bias
     }
 
-    /// Takes the lock if it is free, or biased to another thread, which then is inside for a handful of instructions at most.
-    pub(crate) fn try_acquire(&self, me: Mark) -> bool {
-        if self.is_biased_to(me) {
-            // Relaxed: our own.
-            return self.inside.load(Ordering::Relaxed) == OUTSIDE && self.acquire(me);
+    /// Takes the lock if it is free; waits for whoever has it by its bias to come out.
+    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+    fn try_acquire(&self, me: ThreadMark) -> bool {
+        // Relaxed: if it is this very thread that has the lock, it sees so.
+        let is_mine = self.is_biased_to(me) && self.inside.load(Ordering::Relaxed) != OUTSIDE;
+        if is_mine || self.locked.load(Ordering::Relaxed) {
+            return false;
         }
-        let free = self.try_set();
-        if free {
+        let by_bias = self.acquire_by_bias(me);
+        let by_flag = !by_bias && self.try_set();
+        if by_flag {
             self.revoke_others();
         }
-        free
+        by_bias || by_flag
     }
 
     /// As [`ShortLock::acquire`] by a thread that it is not biased to.
@@ -135,9 +136,16 @@ impl ShortLock {
         }
     }
 
+    /// Whether it is biased to a thread that is not in this process, which is a copy made by fork(2).
+    pub(crate) fn is_biased_to_a_lost_thread(&self) -> bool {
+        // Relaxed: such a bias is not given any more.
+        let bias = self.bias.load(Ordering::Relaxed);
+        !matches!(bias, NOT_YET | NO_MORE) && ThreadMark(bias).is_lost()
+    }
+
     /// Whether `me` need not set the flag, which is so only where the fence of `enter` costs nothing.
     #[inline]
-    fn is_biased_to(&self, me: Mark) -> bool {
+    fn is_biased_to(&self, me: ThreadMark) -> bool {
         // Relaxed: `enter` looks again.
         self.bias.load(Ordering::Relaxed) == me.0
     }
@@ -151,10 +159,11 @@ impl ShortLock {
 
     /// As [`ShortLock::acquire_by_bias`], to be given back by [`ShortLock::leave`].
     #[inline(always)]
-    pub(crate) fn enter(&self, me: Mark) -> bool {
+    pub(crate) fn enter(&self, me: ThreadMark) -> bool {
         if !self.is_biased_to(me) {
             return false;
         }
+        debug_assert_eq!(self.inside.load(Ordering::Relaxed), OUTSIDE, "a short lock is taken twice");
         // Relaxed, like the look below: the light fence keeps them apart, and pairs with the heavy one in `revoke`. Either
         // that look sees the bias revoked, or whoever revokes it sees that we are here.
         self.inside.store(AT_THE_DOOR, Ordering::Relaxed);
@@ -192,7 +201,7 @@ impl ShortLock {
     ///
     /// Called by the flag's owner, or where no other thread takes the lock before it has seen what this one does next.
     #[inline]
-    pub(crate) fn bias_to(&self, me: Mark) -> bool {
+    pub(crate) fn bias_to(&self, me: ThreadMark) -> bool {
         // Relaxed: who takes the lock next finds it with what shows it the lock.
         let bias = self.bias.load(Ordering::Relaxed);
         if bias == NOT_YET {

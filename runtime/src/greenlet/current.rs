@@ -5,7 +5,7 @@
 //! value and not a reference into the thread-local, and what it returns must not be used across a switch.
 
 use super::header::Header;
-use crate::facade::{Arc, Mark, thread_cell, thread_local, thread_pointer};
+use crate::facade::{Arc, ThreadMark, thread_cell, thread_local, thread_pointer};
 use crate::hub::Hub;
 use crate::wait::thread::ThreadSelf;
 use std::cell::Cell;
@@ -18,7 +18,7 @@ thread_pointer! {
 
 thread_cell! {
     /// By which short locks know this OS thread.
-    static MARK: Mark = Mark::NOBODY
+    static MARK: ThreadMark = ThreadMark::NOBODY
 }
 
 thread_local! {
@@ -76,18 +76,18 @@ pub(crate) fn id() -> u64 {
 
 /// By which short locks know this OS thread.
 #[inline(never)]
-pub(crate) fn mark() -> Mark {
+pub(crate) fn mark() -> ThreadMark {
     MARK.with(Cell::get)
 }
 
 /// Makes `hub` this OS thread's hub, or none, and `mark` that by which short locks know the thread.
-pub(crate) fn set_hub(hub: Option<NonNull<Hub>>, mark: Mark) {
+pub(crate) fn set_hub(hub: Option<NonNull<Hub>>, mark: ThreadMark) {
     HUB.set(hub);
     set_mark(mark);
 }
 
 /// From now on short locks know this OS thread by `mark`.
-pub(crate) fn set_mark(mark: Mark) {
+pub(crate) fn set_mark(mark: ThreadMark) {
     MARK.with(|here| here.set(mark));
 }
 

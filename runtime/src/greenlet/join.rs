@@ -67,21 +67,32 @@ impl<T> JoinHandle<T> {
     ///
     /// A [`JoinError`] if it panicked, was killed, or could not be given a stack.
     #[inline(always)]
-    pub fn join(mut self) -> Result<T, JoinError> {
+    pub fn join(self) -> Result<T, JoinError> {
         wait_for(self.header(), None);
-        self.take()
+        self.into_result()
     }
 
     /// As [`JoinHandle::join`] for a greenlet that was lent something: returns or unwinds only when it has ended. Who is
     /// interrupted meanwhile kills it first.
-    pub(crate) fn join_to_the_end(mut self) -> Result<T, JoinError> {
+    pub(crate) fn join_to_the_end(self) -> Result<T, JoinError> {
         let waited = super::unwind::catch(|| wait_for(self.header(), None));
         if let Err(payload) = waited {
             self.kill();
             wait_with(self.header(), None, Interrupts::Kept);
             super::unwind::resume_unwind(payload);
         }
-        self.take()
+        self.into_result()
+    }
+
+    /// The result of a greenlet that is done; the handle goes.
+    #[inline]
+    fn into_result(mut self) -> Result<T, JoinError> {
+        let result = self.take();
+        // As the drop would do, which is not inlined as a rule.
+        let header = std::mem::ManuallyDrop::new(self).header().as_ptr();
+        // SAFETY: the handle goes, and with it the last that it did.
+        unsafe { header::let_go(header, Owner::Handle) };
+        result
     }
 
     /// The result of a greenlet that is done.

@@ -21,10 +21,13 @@
 //! epoch that is not its own and does nothing (invariant 3). `Awake` needs no step of its own when a greenlet is
 //! resumed: whoever moved it out of `Parked` owns its right to run until it parks again, and `yield_now` never
 //! touches the word.
+//!
+//! The word of a greenlet that stays on one hub, and parks there often, is *biased* to that hub, which then changes it without
+//! a read-modify-write: [`change`].
 
 use super::current;
 use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::facade::{Mark, ShortLock};
+use crate::facade::{ShortLock, ThreadMark};
 
 mod change;
 mod references;
@@ -112,7 +115,13 @@ impl State {
     /// `user` marks `park`/`park_timeout`, which an unpark token ends; `masked` a wait that kill may not end. `stays` is the
     /// mark of the hub's thread, if the greenlet stays there to its end.
     #[inline(always)]
-    pub(crate) fn commit_park(&self, epoch: u32, user: bool, masked: bool, stays: Option<Mark>) -> Commit {
+    pub(crate) fn commit_park(
+        &self,
+        epoch: u32,
+        user: bool,
+        masked: bool,
+        stays: Option<ThreadMark>,
+    ) -> Commit {
         // Release (in `by_bias` and `update`) publishes the saved stack pointer and everything the greenlet wrote; pairs
         // with the Acquire of the wake that moves it out of `Parked`. Acquire pairs with the Release of an early waker, an
         // unpark or a kill seen: what it wrote must be visible to the greenlet that runs on.
@@ -125,7 +134,7 @@ impl State {
     }
 
     #[inline(never)]
-    fn commit_park_shared(&self, epoch: u32, user: bool, masked: bool, stays: Option<Mark>) -> Commit {
+    fn commit_park_shared(&self, epoch: u32, user: bool, masked: bool, stays: Option<ThreadMark>) -> Commit {
         let before = self.update(|now| {
             debug_assert_eq!(now.0 & PHASE, AWAKE);
             if now.goes_on(epoch, user, masked) {

@@ -24,7 +24,7 @@ pub(crate) mod steal;
 pub(crate) mod turn;
 
 use crate::explore::Explorer;
-use crate::facade::Mark;
+use crate::facade::ThreadMark;
 use crate::greenlet::header::{Header, Kind, Life};
 use crate::greenlet::memory::Blocks;
 use crate::greenlet::registry::Shard;
@@ -64,9 +64,9 @@ pub(crate) struct Hub {
     shared: NonNull<HubShared>,
     migration: Migration,
     /// By which short locks know this hub's thread.
-    pub(crate) mark: Mark,
+    pub(crate) mark: ThreadMark,
     /// The same, if what starts here stays here.
-    stays: Option<Mark>,
+    stays: Option<ThreadMark>,
     runtime: Arc<Shared>,
     mailbox: &'static Mailbox,
     /// The greenlet that is running.
@@ -99,7 +99,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(index: usize, runtime: Arc<Shared>, queue: Queue, stacks: StackCache) -> Self {
         let now = crate::timer::clock::now();
-        let mark = Mark::new();
+        let mark = ThreadMark::new();
         Self {
             index,
             shared: NonNull::from(runtime.hub(index)),

@@ -4,8 +4,8 @@ use super::fork;
 use super::gate::Gate;
 use super::{Migration, Runtime, Shared};
 use crate::blocking::BlockingPool;
-use crate::facade::Mark;
 use crate::facade::Mutex;
+use crate::facade::ThreadMark;
 use crate::facade::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
@@ -403,7 +403,7 @@ fn run_hub(
         );
         std::process::abort();
     }
-    current::set_hub(None, Mark::NOBODY);
+    current::set_hub(None, ThreadMark::NOBODY);
     // Nobody polls it any more: whoever waits here on a hub of another runtime need not wait for the rest of the shutdown.
     shared.hub(index).reactor.close();
 }

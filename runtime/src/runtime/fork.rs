@@ -15,7 +15,7 @@
 //! and where it ends: held for ever, it keeps any thread from starting in the child. And parking_lot's table of who waits,
 //! which a thread locks for a moment where it goes to sleep at a contended lock or wakes somebody there.
 
-use crate::facade::Mark;
+use crate::facade::ThreadMark;
 use crate::greenlet::{current, on_error};
 use crate::hub::mailbox;
 use crate::stack;
@@ -115,7 +115,8 @@ unsafe extern "C" fn in_parent() {
 #[cfg(unix)]
 unsafe extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    current::set_hub(None, Mark::NOBODY);
+    current::set_hub(None, ThreadMark::NOBODY);
+    ThreadMark::lose_all();
     let_go();
 }
 

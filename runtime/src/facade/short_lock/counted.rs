@@ -1,6 +1,6 @@
 //! The lock as [`lock_api`] sees it, which counts who takes it until it knows whether to be biased.
 
-use super::{Mark, ShortLock};
+use super::{ShortLock, ThreadMark};
 use crate::facade::atomic::{AtomicU32, Ordering};
 use crate::greenlet::current;
 
@@ -21,9 +21,9 @@ const ENOUGH: u32 = 0xff * STREAK_ONE;
 /// After so many changes of hands it never is. A few are usual before an object has come to where it is used.
 const TOO_MANY: u32 = 8 * CHANGES_ONE;
 
-/// What follows on `history` when `me` takes the lock, which may be as long as the least mark that never occurs, 0.
+/// What follows on `history` when `me` takes the lock; nothing changes once its streak is long enough.
 #[inline]
-fn follow(history: u32, me: Mark) -> u32 {
+fn follow(history: u32, me: ThreadMark) -> u32 {
     if history as u16 == me.0 {
         let streak = history & (CHANGES_ONE - STREAK_ONE);
         if streak < ENOUGH { history + STREAK_ONE } else { history }
@@ -40,7 +40,7 @@ impl CountedLock {
 
     /// Takes the lock by its flag, and notes who has taken it.
     #[inline]
-    fn lock_and_count(&self, me: Mark) {
+    fn lock_and_count(&self, me: ThreadMark) {
         self.lock.acquire_shared();
         // Relaxed: the owner's alone.
         let history = self.history.load(Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! All of `short_lock.rs` runs as it ships, without the pauses between looks and with a yield in place of a nap; the light
 //! side of the lopsided fence is a full one.
 
-use super::{Mark, ShortLock};
+use super::{ShortLock, ThreadMark};
 use crate::facade::{Arc, UnsafeCell};
 use crate::model::explore_within;
 use loom::thread;
@@ -20,8 +20,8 @@ unsafe impl Sync for World {}
 unsafe impl Send for World {}
 
 /// The threads' marks.
-const FIRST: Mark = Mark(1);
-const SECOND: Mark = Mark(2);
+const FIRST: ThreadMark = ThreadMark(1);
+const SECOND: ThreadMark = ThreadMark(2);
 
 impl World {
     fn new() -> Arc<Self> {
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Counts under the lock; with `wants`, it wants to be the one to whom it is biased, and tells whether it is.
-    fn count_as(&self, me: Mark, wants: bool) -> bool {
+    fn count_as(&self, me: ThreadMark, wants: bool) -> bool {
         self.lock.acquire(me);
         // SAFETY: loom checks what this asserts.
         self.count.with_mut(|count| unsafe { *count += 1 });
@@ -62,7 +62,7 @@ fn owners(preemptions: usize, others: usize, turns: usize) {
         let world = World::new();
         let count = move |world: &World| {
             for _ in 0..turns {
-                world.count_as(Mark::NOBODY, false);
+                world.count_as(ThreadMark::NOBODY, false);
             }
         };
         let others: Vec<_> = (0..others).map(|_| on_thread(&world, count)).collect();
@@ -107,7 +107,7 @@ fn model_a_bias_is_revoked() {
 fn model_a_bias_is_revoked_for_two() {
     explore_within(2, || {
         let world = World::biased();
-        let others = [SECOND, Mark::NOBODY].map(|me| {
+        let others = [SECOND, ThreadMark::NOBODY].map(|me| {
             on_thread(&world, move |world| {
                 world.count_as(me, true);
                 if me == SECOND {

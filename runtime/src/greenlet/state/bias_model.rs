@@ -5,14 +5,14 @@
 //! thread that runs the model is the hub.
 
 use super::model::{World, on_thread};
-use super::{Commit, Kill, State, Wake};
-use crate::facade::{Arc, Mark};
+use super::{Cause, Commit, Kill, State, Wake};
+use crate::facade::{Arc, ThreadMark};
 use crate::greenlet::current;
 use crate::model::explore_within;
 
 /// A greenlet that runs on this thread, its hub, and has parked there so often that the next time makes its word biased.
-fn about_to_be_biased() -> (Arc<World>, Mark) {
-    let hub = Mark::of_model(1);
+fn about_to_be_biased() -> (Arc<World>, ThreadMark) {
+    let hub = ThreadMark::of_model(1);
     current::set_mark(hub);
     let world = World::running();
     assert!(!park(&world, hub) && world.state.wake(0) == Wake::Enqueue);
@@ -20,7 +20,7 @@ fn about_to_be_biased() -> (Arc<World>, Mark) {
 }
 
 /// One whose word is biased.
-fn biased() -> (Arc<World>, Mark) {
+fn biased() -> (Arc<World>, ThreadMark) {
     let (world, hub) = about_to_be_biased();
     assert!(!park(&world, hub) && world.state.wake(epoch(&world)) == Wake::Enqueue);
     assert!(world.state.is_biased());
@@ -32,13 +32,13 @@ fn epoch(world: &World) -> u32 {
 }
 
 /// Whether the greenlet's wait had ended before it began.
-fn park(world: &World, hub: Mark) -> bool {
+fn park(world: &World, hub: ThreadMark) -> bool {
     world.save();
     world.state.commit_park(epoch(world), false, false, Some(hub)) == Commit::Requeue
 }
 
 /// Another thread ends the wait that the hub begins: early, late, or while it makes the word biased.
-fn woken_while_parking(start: fn() -> (Arc<World>, Mark)) {
+fn woken_while_parking(start: fn() -> (Arc<World>, ThreadMark)) {
     explore_within(3, move || {
         let (world, hub) = start();
         let epoch = epoch(&world);
@@ -110,6 +110,59 @@ fn model_biased_and_two_others() {
         assert_eq!(unparked, Wake::Noted, "it is in no `park`");
         assert_ne!(requeued, killed == Kill::Enqueue, "one of them pushes");
         assert!(world.state.take_kill() && world.state.take_unpark(), "both requests are kept");
+    });
+}
+
+/// The greenlet is in `park`, by its biased word, and is unparked from its hub and from elsewhere: one of them pushes it, and
+/// what the other wrote is seen by whoever finds the token.
+#[test]
+fn model_biased_and_unparked() {
+    explore_within(3, || {
+        let (world, hub) = biased();
+        assert_eq!(world.state.commit_park(epoch(&world), true, false, Some(hub)), Commit::Parked);
+        let other = on_thread(&world, |world| {
+            world.write(0);
+            world.deliver(world.state.unpark())
+        });
+        let pushed = world.deliver(world.state.unpark());
+        assert_ne!(other.join().unwrap(), pushed, "one of them pushes");
+        world.take();
+        assert_eq!(world.read(0), 1);
+        assert!(world.state.take_unpark(), "the other left its token");
+    });
+}
+
+/// A timer of the hub's, and another thread's kill, end the wait of a biased word once.
+#[test]
+fn model_biased_and_due() {
+    explore_within(3, || {
+        let (world, hub) = biased();
+        assert!(!park(&world, hub));
+        let killer = on_thread(&world, |world| world.kill());
+        let fired = world.deliver(world.state.timer());
+        assert_ne!(killer.join().unwrap(), fired, "one of them pushes");
+        assert_eq!(world.state.load().cause(), if fired { Cause::Timer } else { Cause::Kill });
+    });
+}
+
+/// The hub takes its own bias back, and gives it again, while another thread revokes it for good.
+#[test]
+fn model_biased_again() {
+    explore_within(2, || {
+        let (world, hub) = biased();
+        let waker = on_thread(&world, |world| {
+            let _first = world.state.unpark();
+            world.state.unpark()
+        });
+        // What the hub does by the way: here it is told twice of a timer.
+        for _ in 0..2 {
+            assert_eq!(world.state.timer(), Wake::Noted);
+            world.state.take_timer();
+        }
+        assert!(!park(&world, hub));
+        assert_eq!(waker.join().unwrap(), Wake::Noted);
+        assert_eq!(world.state.wake(epoch(&world)), Wake::Enqueue);
+        assert!(world.state.take_unpark());
     });
 }
 

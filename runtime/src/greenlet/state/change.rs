@@ -1,6 +1,6 @@
 //! How the state word is changed: by a compare-exchange, or, while it is [`BIASED`], under the state's lock.
 //!
-//! A greenlet that stays on its hub, and has parked often there, is parked and woken by that hub nearly always. So its word
+//! A greenlet that stays on its hub is parked by that hub, and mostly woken by it. Once that has gone on for a while its word
 //! comes to be biased: the lock is biased to the hub's thread, which takes it and loads and stores the word, all without a
 //! read-modify-write ([`State::by_bias`]). Whoever wants to change the word otherwise takes that bit back first, under the
 //! lock, and then makes its compare-exchange. The hub may set it again, until somebody else has taken the lock: that revokes
@@ -12,7 +12,7 @@
 
 use super::State;
 use super::word::{BIASED, PARKS, PARKS_ONE, Snapshot};
-use crate::facade::Mark;
+use crate::facade::ThreadMark;
 use crate::facade::atomic::Ordering;
 use crate::greenlet::current;
 
@@ -21,10 +21,10 @@ impl State {
     #[inline(always)]
     pub(super) fn update(&self, step: impl Fn(Snapshot) -> Option<u64>) -> Result<Snapshot, Snapshot> {
         let now = self.word.load(Ordering::Acquire);
+        let Some(next) = step(Snapshot(now)) else { return Err(Snapshot(now)) };
         if now & BIASED != 0 {
             return self.update_again(step);
         }
-        let Some(next) = step(Snapshot(now)) else { return Err(Snapshot(now)) };
         match self.word.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(before) => Ok(Snapshot(before)),
             Err(_) => self.update_again(step),
@@ -37,12 +37,12 @@ impl State {
     fn update_again(&self, step: impl Fn(Snapshot) -> Option<u64>) -> Result<Snapshot, Snapshot> {
         loop {
             let now = self.word.load(Ordering::Acquire);
+            let Some(next) = step(Snapshot(now)) else { return Err(Snapshot(now)) };
             if now & BIASED != 0 {
                 self.unbias();
-                continue;
-            }
-            let Some(next) = step(Snapshot(now)) else { return Err(Snapshot(now)) };
-            if let Ok(before) = self.word.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+            } else if let Ok(before) =
+                self.word.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
                 return Ok(Snapshot(before));
             }
         }
@@ -51,11 +51,12 @@ impl State {
     /// Replaces the word by `step` of it, if it is biased to the calling thread, whose mark `me` gives, and `step` does not
     /// decline. Otherwise the change is to be made by [`State::update`].
     ///
-    /// No step lets an owner go: that thread's is the hub where the greenlet ends, so the header stays until we are back.
+    /// No step lets an owner go. The greenlet ends on this very thread, so the header is there to give the lock back, whatever
+    /// the word says meanwhile.
     #[inline(always)]
     pub(super) fn by_bias(
         &self,
-        me: impl FnOnce() -> Mark,
+        me: impl FnOnce() -> ThreadMark,
         step: impl FnOnce(Snapshot) -> Option<u64>,
     ) -> bool {
         // Relaxed: it is read again.
@@ -79,6 +80,12 @@ impl State {
 
     /// Takes the bias back. The caller keeps the header alive.
     fn unbias(&self) {
+        if self.lock.is_biased_to_a_lost_thread() {
+            // In the child of a fork. The hub may have been amid a change, which it will never end; the word is whole, before
+            // that change or after, and all who are here change it by read-modify-writes.
+            self.word.fetch_and(!BIASED, Ordering::AcqRel);
+            return;
+        }
         self.lock.acquire(current::mark());
         // Acquire and Release, as in `update`.
         let now = self.word.load(Ordering::Acquire);
@@ -89,10 +96,20 @@ impl State {
         self.lock.release();
     }
 
+    /// Another thread than the hub's has woken the greenlet: so it may again, and the hub shall have to do so often in a row.
+    /// Called with the right to run it.
+    pub(crate) fn woken_from_elsewhere(&self) {
+        // Not each time, which would cost as much as is to be gained: who has come half way begins again.
+        // Relaxed: only a count is read.
+        if self.word.load(Ordering::Relaxed) & PARKS > PARKS / 2 {
+            let _before = self.update(|now| Some(now.0 & !PARKS));
+        }
+    }
+
     /// Counts that the greenlet parks on the hub that has the mark, where it will stay; gives the word that follows. Called
     /// by that hub.
     #[inline]
-    pub(super) fn count_park(&self, now: Snapshot, hub: Option<Mark>) -> Snapshot {
+    pub(super) fn count_park(&self, now: Snapshot, hub: Option<ThreadMark>) -> Snapshot {
         match hub {
             Some(_) if now.0 & PARKS < PARKS => Snapshot(now.0 + PARKS_ONE),
             // Others come to the lock only by the bit that is set here, after this.

@@ -36,8 +36,9 @@ pub(super) const CAUSE_KILL: u64 = 2 << 10;
 pub(super) const EPOCH_SHIFT: u32 = 32;
 pub(super) const EPOCH_ONE: u64 = 1 << EPOCH_SHIFT;
 
-/// How often it has parked, until all of these bits are set; from then on its hub may make it [`BIASED`].
-pub(super) const PARKS: u64 = in_models(0b1, 0xff) << 16;
+/// How often it has parked without being woken from elsewhere, until all of these bits are set; from then on its hub may
+/// make it [`BIASED`].
+pub(super) const PARKS: u64 = in_models(0b1, if cfg!(greenhub_schedule) { 0b11 } else { 0xff }) << 16;
 pub(super) const PARKS_ONE: u64 = 1 << 16;
 
 /// The word changes under the state's lock only, which its hub takes without a read-modify-write.
@@ -91,7 +92,8 @@ pub(crate) enum Kill {
 #[must_use]
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Commit {
-    /// Parked. From now on any thread may own it: the hub touches nothing of it any more.
+    /// Parked. From now on any thread may own it: the hub touches nothing of it any more (but the lock of a
+    /// [`BIASED`] word, which it has given back by then).
     Parked,
     /// The wait had ended before it began: put it on the ready ring.
     Requeue,
