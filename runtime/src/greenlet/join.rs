@@ -85,7 +85,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// The result of a greenlet that is done; the handle goes.
-    #[inline]
+    #[inline(always)]
     fn into_result(mut self) -> Result<T, JoinError> {
         let result = self.take();
         // As the drop would do, which is not inlined as a rule.
@@ -96,6 +96,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// The result of a greenlet that is done.
+    #[inline(always)]
     fn take(&mut self) -> Result<T, JoinError> {
         assert!(!std::mem::replace(&mut self.taken, true), "a greenlet is joined once");
         // SAFETY: the greenlet is done, its result is a `T`, and this is its one handle.
