@@ -102,22 +102,6 @@ impl ShortLock {
         by_bias
     }
 
-    /// Takes the lock if it is free; waits for whoever has it by its bias to come out.
-    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
-    fn try_acquire(&self, me: ThreadMark) -> bool {
-        // Relaxed: if it is this very thread that has the lock, it sees so.
-        let is_mine = self.is_biased_to(me) && self.inside.load(Ordering::Relaxed) != OUTSIDE;
-        if is_mine || self.locked.load(Ordering::Relaxed) {
-            return false;
-        }
-        let by_bias = self.acquire_by_bias(me);
-        let by_flag = !by_bias && self.try_set();
-        if by_flag {
-            self.revoke_others();
-        }
-        by_bias || by_flag
-    }
-
     /// As [`ShortLock::acquire`] by a thread that it is not biased to.
     #[inline]
     fn acquire_shared(&self) {
@@ -148,13 +132,6 @@ impl ShortLock {
     fn is_biased_to(&self, me: ThreadMark) -> bool {
         // Relaxed: `enter` looks again.
         self.bias.load(Ordering::Relaxed) == me.0
-    }
-
-    /// Whether everybody has to set the flag, for good.
-    #[inline]
-    pub(crate) fn is_shared(&self) -> bool {
-        // Relaxed: there is no way back, and an early `false` costs a look.
-        self.bias.load(Ordering::Relaxed) == NO_MORE
     }
 
     /// As [`ShortLock::acquire_by_bias`], to be given back by [`ShortLock::leave`].
@@ -210,19 +187,6 @@ impl ShortLock {
             return worth_it;
         }
         bias == me.0
-    }
-
-    /// Whether somebody had it a moment ago.
-    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
-    fn is_locked(&self) -> bool {
-        // Relaxed: an answer that is old when it arrives.
-        self.locked.load(Ordering::Relaxed) || self.inside.load(Ordering::Relaxed) == INSIDE
-    }
-
-    /// The lock will be biased to nobody. Called by its owner, to whom it is not.
-    #[cfg(not(any(greenhub_loom, greenhub_schedule)))]
-    fn share(&self) {
-        self.bias.store(NO_MORE, Ordering::Relaxed);
     }
 
     /// Takes the flag if it is free.

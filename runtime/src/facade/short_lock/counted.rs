@@ -1,6 +1,6 @@
 //! The lock as [`lock_api`] sees it, which counts who takes it until it knows whether to be biased.
 
-use super::{ShortLock, ThreadMark};
+use super::{INSIDE, NO_MORE, OUTSIDE, ShortLock, ThreadMark};
 use crate::facade::atomic::{AtomicU32, Ordering};
 use crate::greenlet::current;
 
@@ -53,6 +53,42 @@ impl CountedLock {
         if next >= TOO_MANY {
             self.lock.share();
         }
+    }
+}
+
+/// What only a lock that counts needs.
+impl ShortLock {
+    /// Takes the lock if it is free; waits for whoever has it by its bias to come out.
+    pub(super) fn try_acquire(&self, me: ThreadMark) -> bool {
+        // Relaxed: if it is this very thread that has the lock, it sees so.
+        let is_mine = self.is_biased_to(me) && self.inside.load(Ordering::Relaxed) != OUTSIDE;
+        if is_mine || self.locked.load(Ordering::Relaxed) {
+            return false;
+        }
+        let by_bias = self.acquire_by_bias(me);
+        let by_flag = !by_bias && self.try_set();
+        if by_flag {
+            self.revoke_others();
+        }
+        by_bias || by_flag
+    }
+
+    /// Whether everybody has to set the flag, for good.
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        // Relaxed: there is no way back, and an early `false` costs a look.
+        self.bias.load(Ordering::Relaxed) == NO_MORE
+    }
+
+    /// Whether somebody had it a moment ago.
+    fn is_locked(&self) -> bool {
+        // Relaxed: an answer that is old when it arrives.
+        self.locked.load(Ordering::Relaxed) || self.inside.load(Ordering::Relaxed) == INSIDE
+    }
+
+    /// The lock will be biased to nobody. Called by its owner, to whom it is not.
+    fn share(&self) {
+        self.bias.store(NO_MORE, Ordering::Relaxed);
     }
 }
 

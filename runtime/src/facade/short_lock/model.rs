@@ -97,7 +97,7 @@ fn model_a_bias_is_revoked() {
             world.count_as(FIRST, false);
         }
         other.join().unwrap();
-        assert!(world.lock.is_shared());
+        assert!(!world.lock.bias_to(FIRST), "its bias was revoked");
         world.is_counted(5);
     });
 }
