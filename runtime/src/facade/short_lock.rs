@@ -20,7 +20,7 @@
 //! until the thread that had the bias is outside.
 //!
 //! A lock is biased once only. The thread that has lost the bias may stand at the door for as long as the system lets it, and
-//! what it writes there when it leaves would be taken for another's. [`CountedLock`] decides when a lock is biased.
+//! what it writes there when it leaves would be taken for another's. `CountedLock` decides when a lock is biased.
 
 use super::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use super::{in_models, lopsided_fence, spin_loop, thread};
