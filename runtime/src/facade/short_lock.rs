@@ -27,16 +27,19 @@ use super::{in_models, lopsided_fence, spin_loop, thread};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+#[cfg(not(greenhub_schedule))]
+#[cfg(not(greenhub_loom))]
 mod counted;
 mod credit;
 mod mark;
 #[cfg(all(test, greenhub_loom))]
 mod model;
-#[cfg(all(test, not(any(greenhub_loom, greenhub_schedule))))]
+#[cfg(not(greenhub_schedule))]
+#[cfg(all(test, not(greenhub_loom)))]
 mod tests;
 
-#[cfg(not(any(greenhub_loom, greenhub_schedule)))]
+#[cfg(not(greenhub_schedule))]
+#[cfg(not(greenhub_loom))]
 pub(crate) use counted::CountedLock;
 pub(crate) use mark::ThreadMark;
 
