@@ -5,7 +5,8 @@ use super::{Scope, Workload, is_default};
 use crate::row::Row;
 use crate::setting::{Setting, time};
 use std::hint::{black_box, spin_loop};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +27,40 @@ fn system_call(count: u64) -> Duration {
             black_box(unsafe { libc::getppid() });
         }
     })
+}
+
+/// The fence that others pay for, while another thread runs, which each one interrupts. `None` where there is no such fence.
+#[cfg(target_os = "linux")]
+fn fence_for_all(count: u64) -> Option<Duration> {
+    let membarrier = |command: libc::c_int| {
+        // SAFETY: a call on numbers, which changes nothing but what the process is registered for.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    };
+    if !membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) {
+        return None;
+    }
+    let (running, done) = (Barrier::new(2), AtomicBool::new(false));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            running.wait();
+            while !done.load(Ordering::Relaxed) {
+                spin_loop();
+            }
+        });
+        running.wait();
+        let passed = time(|| {
+            for _ in 0..count {
+                assert!(membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED), "the process is registered");
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+        Some(passed)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fence_for_all(_count: u64) -> Option<Duration> {
+    None
 }
 
 /// A number goes to another thread and comes back as the next one. `wait` is how either waits for its turn.
@@ -63,7 +98,7 @@ fn measured(setting: &Setting, what: &str, count: u64, run: impl Fn(u64) -> Dura
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "machine",
-    watches: "no part of the runtime: what a read-modify-write, a system call, a cache line and a wake cost here",
+    watches: "no part of the runtime: what a read-modify-write, a system call, a cache line, a fence for all and a wake cost here",
     scope: Scope::OwnHubs,
     measure: |setting| {
         if !is_default(setting) {
@@ -76,6 +111,10 @@ pub(super) const WORKLOAD: Workload = Workload {
         if thread::available_parallelism()?.get() > 1 {
             let line = |count| there_and_back(count, spin_loop, |_| ());
             rows.push(measured(setting, "a cache line there and back", 1_000_000, line));
+            if fence_for_all(1).is_some() {
+                let fence = |count| fence_for_all(count).expect("it was there a moment ago");
+                rows.push(measured(setting, "membarrier, beside another thread", 100_000, fence));
+            }
         }
         let wake = |count| there_and_back(count, thread::park, thread::Thread::unpark);
         rows.push(measured(setting, "waking a thread, and back", 20_000, wake));
