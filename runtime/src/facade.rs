@@ -24,8 +24,8 @@ pub use ordinary::Cell;
 #[cfg(not(greenhub_loom))]
 pub(crate) use ordinary::*;
 
-/// Where the lock of wait lists and channels is: `ShortMutex` is an ordinary one under loom, where this has its own model,
-/// and a schedule's in a schedule.
+/// Where the lock of wait lists, channels and biased state words is. `ShortMutex`, that of lists and channels, is an ordinary one
+/// under loom, where this has its own models, and a schedule's in a schedule.
 mod short_lock;
 pub(crate) use short_lock::{ShortLock, ThreadMark};
 

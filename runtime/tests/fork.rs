@@ -154,3 +154,50 @@ fn a_child_made_while_another_thread_starts_the_default_runtime_starts_its_own()
         assert!(failed.len() <= 3 && failed.iter().all(|(_, end)| hung(end)), "children failed: {failed:?}");
     });
 }
+
+#[test]
+fn a_child_wakes_greenlets_that_a_hub_of_the_parent_was_just_parking() {
+    in_own_process("a_child_wakes_greenlets_that_a_hub_of_the_parent_was_just_parking", || {
+        // One hub, so that the words of its greenlets are biased to its thread, which the child does not have.
+        let runtime = greenhub::runtime::Builder::new().hubs(1).build().expect("a runtime");
+        let done = AtomicBool::new(false);
+        let failed = std::thread::scope(|scope| {
+            let (done, runtime) = (&done, &runtime);
+            let (to_me, from_hub) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                runtime.run(|| {
+                    let players = [0, 1].map(|_| {
+                        greenhub::spawn(|| {
+                            loop {
+                                greenhub::park();
+                            }
+                        })
+                    });
+                    let [ping, pong] = [0, 1].map(|player: usize| players[player].greenlet().clone());
+                    to_me.send(players).expect("it is waited for");
+                    // Woken and parked by their hub alone, all the time.
+                    while !done.load(Relaxed) {
+                        ping.unpark();
+                        pong.unpark();
+                        greenhub::yield_now();
+                    }
+                });
+            });
+            let players = from_hub.recv().expect("the players");
+            std::thread::sleep(Duration::from_millis(20));
+            let mut ends = (0..300).map(|_| {
+                forked(|| {
+                    for player in &players {
+                        player.greenlet().unpark();
+                        player.kill();
+                    }
+                })
+            });
+            let failed = ends.find(|end| *end != End::Exit(0));
+            players.iter().for_each(|player| player.kill());
+            done.store(true, Relaxed);
+            failed
+        });
+        assert_eq!(failed, None);
+    });
+}

@@ -22,7 +22,7 @@ pub(crate) use loom::sync::Arc;
 pub(crate) use loom::thread;
 pub(crate) use loom::thread_local;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Memory for headers and channels. What is given back stays until the execution has ended, so that a use of it is found by its
 /// [`Lifeline`] and does no harm.
@@ -40,6 +40,33 @@ pub(crate) fn spin_loop() {
 /// single protocols, every deadline has passed.
 pub(crate) fn instant_now() -> Instant {
     crate::model::seat::now().unwrap_or_else(Instant::now)
+}
+
+std::thread_local! {
+    /// Whether a [`StandStill`] is alive. All threads of a model share one OS thread.
+    static STANDS_STILL: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// As long as this lives, [`has_passed`] says no.
+pub(crate) struct StandStill;
+
+impl StandStill {
+    pub(crate) fn begin() -> Self {
+        STANDS_STILL.set(true);
+        Self
+    }
+}
+
+impl Drop for StandStill {
+    fn drop(&mut self) {
+        STANDS_STILL.set(false);
+    }
+}
+
+/// Whether `span` has passed since then: it has, so that models come to what is done in that case; unless the model says
+/// that time stands still.
+pub(crate) fn has_passed(_span: Duration, _since: Instant) -> bool {
+    !STANDS_STILL.get()
 }
 
 /// Where the runtime's clock starts.

@@ -18,9 +18,9 @@ pub(crate) mod atomic {
 /// Atomics that a `const` may hold.
 pub(crate) mod const_atomic {
     #[cfg(greenhub_schedule)]
-    pub(crate) use crate::schedule::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use crate::schedule::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     #[cfg(not(greenhub_schedule))]
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
 /// What `sync::atomic` shows.
@@ -57,7 +57,7 @@ pub(crate) mod mio {
 
 pub(crate) use std::thread_local;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The lock of wait lists and channels; see [`short_lock`](super::short_lock).
 #[cfg(not(greenhub_schedule))]
@@ -116,6 +116,11 @@ pub(crate) fn instant_now() -> Instant {
     return crate::schedule::time::now();
     #[cfg(not(greenhub_schedule))]
     Instant::now()
+}
+
+/// Whether `span` has passed since then.
+pub(crate) fn has_passed(span: Duration, since: Instant) -> bool {
+    instant_now() - since >= span
 }
 
 /// Where the runtime's clock starts.

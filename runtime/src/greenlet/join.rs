@@ -254,34 +254,34 @@ impl JoinList {
         let links = &mut list.others.as_mut()?.links;
         links.iter().position(is_it).map(|at| links.remove(at))
     }
+
+    /// Ends the waits of whoever is listed; of the first, the others, and what else there is.
+    fn end_waits(&self) -> (Option<Wakeup>, Vec<Wakeup>, Option<Box<Others>>) {
+        let mut list = self.0.lock();
+        // SAFETY: a listed waiter is inside its wait: it takes this lock before it leaves.
+        let wake = |waiter: Waiter| unsafe { waiter.wake() };
+        let first = list.first.take().and_then(wake);
+        let mut others = list.others.take();
+        let waiters = others.iter_mut().flat_map(|others| others.waiters.drain(..));
+        (first, waiters.filter_map(wake).collect(), others)
+    }
 }
 
 /// Wakes whoever waits for a greenlet that has ended, and starts its links.
 pub(crate) fn wake_joiners(header: &Header) {
-    let (first, others) = {
-        let mut list = header.joiners.0.lock();
-        // SAFETY: a listed waiter is inside its wait: it takes this lock before it leaves.
-        let first = list.first.take().and_then(|waiter| unsafe { waiter.wake() });
-        let others = list.others.take().map(|mut others| {
-            // SAFETY: as above.
-            let wakeups: Vec<_> =
-                others.waiters.drain(..).filter_map(|waiter| unsafe { waiter.wake() }).collect();
-            (wakeups, others.waker, others.links)
-        });
-        (first, others)
-    };
+    let (first, wakeups, others) = header.joiners.end_waits();
     if let Some(wakeup) = first {
         if header.fiber.claimed.get() { wakeup.deliver_next() } else { wakeup.deliver() }
     }
-    if let Some((wakeups, waker, links)) = others {
-        wakeups.into_iter().for_each(Wakeup::deliver);
+    wakeups.into_iter().for_each(Wakeup::deliver);
+    if let Some(others) = others {
         // Somebody else's code, on the hub's stack: a panic in it must not end the hub.
-        if let Some(waker) = waker
+        if let Some(waker) = others.waker
             && let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
         {
             super::on_error::report(header, payload);
         }
-        links.into_iter().for_each(|link| link.run(header));
+        others.links.into_iter().for_each(|link| link.run(header));
     }
 }
 
@@ -379,10 +379,27 @@ fn claim_and_wait(header: &Ref, deadline: Option<Instant>, interrupts: Interrupt
     let migrates = hub.migrates();
     hub.hand_over(header, waiter);
     let ended = super::park::await_child(greenlet, &header.fiber, deadline, interrupts, &reason(header));
-    if header.state.load().is_done() {
+    if has_ended(header, &waiter, migrates) {
         return Some(true);
     }
     ended_before_the_child(header, &waiter, migrates, ended, interrupts)
+}
+
+/// Whether the child has ended that the caller has claimed. If so, the caller may leave its wait.
+#[inline(always)]
+fn has_ended(child: &Header, waiter: &Waiter, migrates: bool) -> bool {
+    let state = child.state.load();
+    // The caller was woken by something else, perhaps, and another hub is about to wake whoever is listed.
+    if migrates && state.is_done() && state.is_joined() {
+        leave_list(child, waiter);
+    }
+    state.is_done()
+}
+
+#[cold]
+#[inline(never)]
+fn leave_list(child: &Header, waiter: &Waiter) {
+    child.joiners.0.lock().remove(waiter);
 }
 
 /// The rest of [`claim_and_wait`] where the child has suspended, and this greenlet was parked and woken since, by
@@ -396,7 +413,7 @@ fn ended_before_the_child(
     interrupts: Interrupts,
 ) -> Option<bool> {
     if migrates {
-        header.joiners.0.lock().remove(waiter);
+        leave_list(header, waiter);
     } else {
         header.fiber.hand_back.set(None);
     }
@@ -417,3 +434,6 @@ unsafe fn running_id(header: *const ()) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { (*header.cast::<Header>()).id }
 }
+
+#[cfg(all(test, greenhub_loom))]
+mod model;

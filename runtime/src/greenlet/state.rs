@@ -22,8 +22,8 @@
 //! resumed: whoever moved it out of `Parked` owns its right to run until it parks again, and `yield_now` never
 //! touches the word.
 //!
-//! The word of a greenlet that stays on one hub, and parks there often, is *biased* to that hub, which then changes it without
-//! a read-modify-write: [`change`].
+//! The word of a greenlet that parks often on one hub is *biased* to that hub, which then changes it without a
+//! read-modify-write: [`change`].
 
 use super::current;
 use crate::facade::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -112,33 +112,33 @@ impl State {
 
     /// `Awake → Parked`, by the hub, on its own stack, after the switch (invariant 2).
     ///
-    /// `user` marks `park`/`park_timeout`, which an unpark token ends; `masked` a wait that kill may not end. `stays` is the
-    /// mark of the hub's thread, if the greenlet stays there to its end.
+    /// `user` marks `park`/`park_timeout`, which an unpark token ends; `masked` a wait that kill may not end. `hub` is the
+    /// mark of the calling thread, if that is the hub on which the greenlet ran.
     #[inline(always)]
     pub(crate) fn commit_park(
         &self,
         epoch: u32,
         user: bool,
         masked: bool,
-        stays: Option<ThreadMark>,
+        hub: Option<ThreadMark>,
     ) -> Commit {
         // Release (in `by_bias` and `update`) publishes the saved stack pointer and everything the greenlet wrote; pairs
         // with the Acquire of the wake that moves it out of `Parked`. Acquire pairs with the Release of an early waker, an
         // unpark or a kill seen: what it wrote must be visible to the greenlet that runs on.
-        if let Some(hub) = stays
-            && self.by_bias(|| hub, |now| now.goes_on(epoch, user, masked).then(|| now.parked(user, masked)))
+        if let Some(me) = hub
+            && self.by_bias(|| me, |now| now.goes_on(epoch, user, masked).then(|| now.parked(user, masked)))
         {
             return Commit::Parked;
         }
-        self.commit_park_shared(epoch, user, masked, stays)
+        self.commit_park_shared(epoch, user, masked, hub)
     }
 
     #[inline(never)]
-    fn commit_park_shared(&self, epoch: u32, user: bool, masked: bool, stays: Option<ThreadMark>) -> Commit {
+    fn commit_park_shared(&self, epoch: u32, user: bool, masked: bool, hub: Option<ThreadMark>) -> Commit {
         let before = self.update(|now| {
             debug_assert_eq!(now.0 & PHASE, AWAKE);
             if now.goes_on(epoch, user, masked) {
-                Some(self.count_park(now, stays).parked(user, masked))
+                Some(self.count_park(now, hub).parked(user, masked))
             } else if now.epoch() != epoch {
                 // An early waker has written all there is to write.
                 None

@@ -39,7 +39,7 @@ impl Runnable {
             }
             hub.count_wake_sent();
         }
-        header.state.woken_from_elsewhere();
+        header.state.count_parks_anew();
         // SAFETY: we hold its right to run, and it lies in no inbox: it was parked.
         unsafe { header.home().push(self.0) };
     }

@@ -118,7 +118,7 @@ impl Hub {
                     shared.counters.waiting_outside.add(1);
                 }
                 // From `Parked` on any thread may own it (invariant 2).
-                match header.state.commit_park(epoch, user, masked, self.stays) {
+                match header.state.commit_park(epoch, user, masked, Some(self.mark)) {
                     Commit::Parked => {}
                     Commit::Requeue => self.push_ready(Entry::resume(greenlet)),
                 }
@@ -137,6 +137,7 @@ impl Hub {
             self.shared().counters.live_stacks.add(1);
             // Relaxed: a count.
             self.runtime.hub(from.hub()).counters.moved_away.fetch_add(1, Ordering::Relaxed);
+            header.state.count_parks_anew();
         }
     }
 

@@ -71,7 +71,7 @@ impl Hub {
             let masked_now = std::mem::replace(&mut masked, header.fiber.joiner_masked.get());
             self.shared().counters.parks.add(1);
             // From `Parked` on any thread may own it (invariant 2).
-            match header.state.commit_park(joiner.epoch(), false, masked_now, self.stays) {
+            match header.state.commit_park(joiner.epoch(), false, masked_now, Some(self.mark)) {
                 Commit::Parked => {}
                 Commit::Requeue => self.push_ready(Entry::resume(greenlet)),
             }

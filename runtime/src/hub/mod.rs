@@ -65,8 +65,6 @@ pub(crate) struct Hub {
     migration: Migration,
     /// By which short locks know this hub's thread.
     pub(crate) mark: ThreadMark,
-    /// The same, if what starts here stays here.
-    stays: Option<ThreadMark>,
     runtime: Arc<Shared>,
     mailbox: &'static Mailbox,
     /// The greenlet that is running.
@@ -105,7 +103,6 @@ impl Hub {
             shared: NonNull::from(runtime.hub(index)),
             migration: runtime.migration,
             mark,
-            stays: (runtime.migration == Migration::Never).then_some(mark),
             mailbox: runtime.hub(index).mailbox,
             current: Cell::new(None),
             in_panic_hook: Cell::new(false),

@@ -19,6 +19,11 @@ pub(crate) const STEAL_RETRIES: usize = 3;
 /// the thief comes before there is much to take. In migrate mode many at once even out worse than few, time and again.)
 pub(crate) const STEAL_LIMIT: (usize, usize) = (32, 512);
 
+/// So often a thief looks whether a short queue is empty, and so many pauses lie between two looks: together some 3 µs, in which two
+/// greenlets that talk to each other run dozens of times.
+pub(crate) const LOOKS: u32 = if cfg!(greenhub_schedule) { 2 } else { 32 };
+pub(crate) const PAUSES: u32 = if cfg!(greenhub_schedule) { 1 } else { 2 };
+
 /// From this many stale entries on a sweep is considered. (As above, and fewer in a model.)
 pub(crate) const SWEEP_FROM: usize =
     if cfg!(greenhub_schedule) { 8 } else { crate::facade::in_models(4, 64) };

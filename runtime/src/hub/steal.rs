@@ -1,9 +1,10 @@
 //! Stealing: how a hub that has nothing to do takes from one that has too much, and looks after one that is stuck.
 
-use super::Hub;
 use super::metrics::Counters;
 use super::policy::{self, Sight};
 use super::queue::Entry;
+use super::{Hub, HubShared};
+use crate::facade::spin_loop;
 use crate::runtime::Migration;
 use crate::timer::{Fired, clock};
 use std::cell::Cell;
@@ -104,7 +105,9 @@ impl Hub {
             if sight.stuck_for >= LOOK_AFTER {
                 self.look_after(victim, now);
             }
-            if let Some(limit) = policy::may_take(sight, many) {
+            if let Some(limit) = policy::may_take(sight, many)
+                && !self.runtime.hub(victim).flickers(sight.length)
+            {
                 seen += 1;
                 if best.is_none_or(|(_, most)| limit > most) {
                     best = Some((victim, limit));
@@ -188,6 +191,18 @@ impl Hub {
             !hub.stealers.is_empty()
                 || index != self.index && !hub.mailbox.is_empty() && !hub.mailbox.bed.is_asleep()
         })
+    }
+}
+
+impl HubShared {
+    /// Whether this hub's queue, which is short, is empty now and then. Then what lies there is about to run, perhaps as one of
+    /// two that talk to each other, and who took it would have parted them.
+    fn flickers(&self, length: usize) -> bool {
+        let is_empty_after = |pauses| {
+            (0..pauses).for_each(|_| spin_loop());
+            self.stealers.is_empty()
+        };
+        length < policy::LONG_QUEUE && (0..policy::LOOKS).any(|_| is_empty_after(policy::PAUSES))
     }
 }
 

@@ -11,6 +11,7 @@
 //! Another thread may be inside a lock at the moment of the fork, and in the child nobody will ever leave it. What belongs
 //! to one runtime stays behind with it. What belongs to the process is behind a [`ProcessLock`] (or made under
 //! [`INITIALISING`]), and the fork itself takes all of those first, so that the child finds each of them free and whole.
+//! A greenlet's state word that is biased to a hub's thread is mended by whoever comes upon it: that thread is lost.
 //! Beyond reach are the locks of others. Std's table of its threads' guard pages, whose lock each thread takes where it starts
 //! and where it ends: held for ever, it keeps any thread from starting in the child. And parking_lot's table of who waits,
 //! which a thread locks for a moment where it goes to sleep at a contended lock or wakes somebody there.

@@ -164,7 +164,7 @@ atomic!(
 arithmetic!(AtomicBool, bool; fetch_or fetch_and);
 arithmetic!(AtomicU8, u8; fetch_add fetch_sub fetch_or fetch_and);
 arithmetic!(AtomicU16, u16;);
-arithmetic!(AtomicU32, u32; fetch_add fetch_sub fetch_or fetch_and);
+arithmetic!(AtomicU32, u32; fetch_add fetch_sub fetch_or fetch_xor fetch_and);
 arithmetic!(AtomicU64, u64; fetch_add fetch_sub fetch_or fetch_and);
 arithmetic!(AtomicUsize, usize; fetch_add fetch_sub fetch_or fetch_and);
 

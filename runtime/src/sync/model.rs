@@ -5,7 +5,7 @@
 //! types that users have, over the real wait list. Nobody is played. A wake that is lost is a deadlock.
 
 use super::*;
-use crate::facade::{Arc, UnsafeCell};
+use crate::facade::{Arc, StandStill, UnsafeCell};
 use loom::thread;
 use std::time::Instant;
 
@@ -36,20 +36,33 @@ impl Watched {
 }
 
 /// Three lockers, each of them waits, barges or is handed the lock; nobody is left behind.
+fn three_lockers() {
+    let mutex = Arc::new(Mutex::new(Watched::new()));
+    let spawn = || {
+        let mutex = Arc::clone(&mutex);
+        thread::spawn(move || mutex.lock().add())
+    };
+    let threads = [spawn(), spawn()];
+    mutex.lock().add();
+    for t in threads {
+        t.join().unwrap();
+    }
+    assert_eq!(mutex.lock().get(), 3);
+}
+
 #[test]
 fn model_mutex_excludes_and_wakes() {
-    check(2, || {
-        let mutex = Arc::new(Mutex::new(Watched::new()));
-        let spawn = || {
-            let mutex = Arc::clone(&mutex);
-            thread::spawn(move || mutex.lock().add())
-        };
-        let threads = [spawn(), spawn()];
-        mutex.lock().add();
-        for t in threads {
-            t.join().unwrap();
-        }
-        assert_eq!(mutex.lock().get(), 3);
+    check(3, || {
+        three_lockers();
+    });
+}
+
+/// The same, but nobody has waited for so long that it is handed the lock: each has to take it.
+#[test]
+fn model_mutex_excludes_and_wakes_without_hand_over() {
+    check(3, || {
+        let _no_time_passes = StandStill::begin();
+        three_lockers();
     });
 }
 
@@ -69,6 +82,30 @@ fn model_mutex_hands_over_to_the_starved() {
         }
         other.join().unwrap();
         assert_eq!(mutex.lock().get(), 4);
+    });
+}
+
+/// Somebody takes the lock between an unlock that would hand it over and the hand-over: they have it, and their unlock hands
+/// it over.
+#[test]
+fn model_mutex_taken_before_the_hand_over() {
+    check(3, || {
+        let mutex = Arc::new(Mutex::new(Watched::new()));
+        let on_thread = |lock: fn(&Mutex<Watched>)| {
+            let mutex = Arc::clone(&mutex);
+            thread::spawn(move || lock(&mutex))
+        };
+        let starved = on_thread(|mutex| mutex.lock().add());
+        mutex.lock().add();
+        let guard = mutex.lock();
+        guard.add();
+        // It has been woken by now, or will be handed nothing.
+        thread::yield_now();
+        let slips_in = on_thread(|mutex| mutex.lock().add());
+        drop(guard);
+        starved.join().unwrap();
+        slips_in.join().unwrap();
+        assert_eq!(mutex.try_lock().expect("free").get(), 4);
     });
 }
 

@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 ///
 /// Shaped like `parking_lot::Mutex`: [`lock`](Mutex::lock) gives the guard at once, there is no poisoning, and a guard
 /// may be held across suspension points and sent elsewhere. An uncontended lock and unlock are one atomic step each.
-/// A running locker may take a free lock before those who wait; whoever has been overtaken for half a millisecond is
-/// handed the lock. Waiters are woken in the order they came.
+/// A running locker may take a free lock before those who wait; whoever has been overtaken for half a millisecond since it was
+/// woken is handed the lock at the next unlock before which nobody on another thread slips in. Waiters are woken in the order they
+/// came.
+///
+/// An unlock may still touch the mutex when somebody else has it already. References see to it that it is there; unsafe code must not
+/// let what the mutex protects decide who frees the mutex.
 ///
 /// Waiting is a suspension point: a kill or an enclosing timeout unwinds out of `lock`, without the lock. Locking
 /// *again* inside [`MutexGuard::unlocked`](lock_api::MutexGuard::unlocked),

@@ -1,27 +1,31 @@
 //! The lock under [`Mutex`](super::Mutex), [`ReentrantMutex`](super::ReentrantMutex) and their guards.
 //!
-//! One byte of state, the holder's number, and a wait list that is touched only when somebody has to wait.
+//! A word of state, the holder's number, and a wait list that is touched only when somebody has to wait.
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
 //! | `LOCKED` | by whoever takes the lock | by the holder, unless it hands the lock over locked |
 //! | `WAITERS` | under the list's lock: somebody stands in line | under the list's lock: nobody does any more |
-//! | `WOKEN` | by the unlocker that woke the first in line to try | by that waiter, when it has the lock or waits again |
-//! | `STARVED` | by a woken waiter that lost for too long | by the hand-over |
+//! | `WOKEN` | by who woke the first in line to try | by that waiter, when it has the lock or waits again |
+//! | `STARVED` | by a woken waiter that lost for too long | by the hand-over, and by the last in line that gives up |
 //!
-//! Without waiters, locking is one compare-exchange and so is unlocking. With waiters a running locker may still take
-//! a free lock before the woken one gets to it (*barging*): on one hub that saves a switch for every lock. While one
-//! woken waiter is on its way (`WOKEN`) no unlock wakes another. A waiter that has been overtaken for
-//! [`STARVATION`] goes back to the head of the line and asks for the lock itself; the next unlock then hands it
-//! over without ever being free. Waiters are woken in the order they came.
+//! Locking a free lock is one read-modify-write, with waiters and without, and unlocking is another, unless somebody is to be
+//! woken. Neither asks for the word's value beforehand: a load right behind a read-modify-write of the same word costs a
+//! quarter of it, and a compare-exchange that guessed wrong costs a whole one. So an unlock frees the lock before it knows
+//! whether somebody is to be woken. Until the woken one gets there a running locker may take it (*barging*): on one hub
+//! that saves a switch for every lock. While one woken waiter is on its way (`WOKEN`) no ordinary unlock wakes another. A
+//! woken waiter that has been overtaken for [`STARVATION`] since it was first woken goes back to the head of the line and asks
+//! for the lock itself (`STARVED`; never beside `WOKEN`). The next unlock takes the lock back and hands it over; if somebody on
+//! another hub slips in between, their unlock does the same. Waiters are woken in the order they came.
 //!
-//! Why no wake is lost: `WAITERS`, `WOKEN` and `STARVED` change only under the list's lock, except that the free
-//! lock may be taken with them set. A woken waiter that finds the lock held clears `WOKEN` and enlists again in one
-//! compare-exchange that still sees `LOCKED`; so the holder, whose unlock comes later, sees waiters and no `WOKEN`
-//! and wakes the next one.
+//! Why no wake is lost: `WAITERS`, `WOKEN` and `STARVED` change only under the list's lock. A waiter enlists, and a woken
+//! one clears `WOKEN` and enlists again, in one compare-exchange that still sees `LOCKED`. So the holder's unlock comes later,
+//! and sees waiters. If it sees no `WOKEN` it goes to wake the first. Otherwise whoever is on its way takes the lock, and
+//! unlocks it later, or enlists again, before a later unlock. A hand-over that finds the lock taken again leaves it to who has
+//! taken it: they unlock later.
 
-use crate::facade::const_atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::facade::{self, ShortMutex, instant_now, observable};
+use crate::facade::const_atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::facade::{self, ShortMutex, ShortMutexGuard, has_passed, instant_now, observable};
 use crate::ids::is_explored;
 use crate::wait::{
     CallName, Interrupts, List, Over, Reason, Side, Wait, Waited, Wakeup, current_id, deadline_after,
@@ -29,21 +33,20 @@ use crate::wait::{
 use lock_api::GuardSend;
 use std::time::{Duration, Instant};
 
-const LOCKED: u8 = 1;
-const WAITERS: u8 = 2;
-const WOKEN: u8 = 4;
-const STARVED: u8 = 8;
+const LOCKED: u32 = 1;
+const WAITERS: u32 = 2;
+const WOKEN: u32 = 4;
+const STARVED: u32 = 8;
 
 /// How long a waiter may be overtaken before the lock is handed to it. A guess that others share; a lock held for
 /// about as long as this would speak for more.
-/// In models every overtaken waiter starves at once, so that they reach the hand-over.
-const STARVATION: Duration = facade::in_models(Duration::ZERO, Duration::from_micros(500));
+const STARVATION: Duration = Duration::from_micros(500);
 
 /// The lock of [`Mutex`](super::Mutex) as [`lock_api`] sees it: what its guards' type parameters name.
 ///
 /// Locking through this interface never delivers a kill or a timeout; [`Mutex::lock`](super::Mutex::lock) does.
 pub struct RawMutex {
-    state: AtomicU8,
+    state: AtomicU32,
     /// Who took the lock last; means something while `LOCKED` is set.
     holder: AtomicU64,
     queue: ShortMutex<Queue>,
@@ -66,7 +69,7 @@ impl RawMutex {
     /// A free lock.
     pub(super) const fn new() -> RawMutex {
         RawMutex {
-            state: AtomicU8::new(0),
+            state: AtomicU32::new(0),
             holder: AtomicU64::new(0),
             queue: ShortMutex::new(Queue { list: List::new() }),
         }
@@ -76,37 +79,19 @@ impl RawMutex {
     #[inline]
     fn take(&self) -> bool {
         // Acquire: what the last holder wrote is visible; pairs with the Release of every unlock.
-        let free = self.state.compare_exchange_weak(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        free || self.barge()
+        self.state.fetch_or(LOCKED, Ordering::Acquire) & LOCKED == 0
     }
 
-    /// As [`RawMutex::take`], and notes who has it.
+    /// As [`RawMutex::take`], unless somebody starves, and notes who has it. Who polls neither takes the word's cache line from
+    /// the holder nor keeps slipping in before a hand-over.
     #[inline]
-    fn take_and_note(&self) -> bool {
-        let taken = self.take();
+    fn try_and_note(&self) -> bool {
+        // Relaxed: a hint.
+        let taken = self.state.load(Ordering::Relaxed) & (LOCKED | STARVED) == 0 && self.take();
         if taken {
             self.note_holder();
         }
         taken
-    }
-
-    /// Takes a free lock past those who wait for it.
-    #[inline]
-    fn barge(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state & LOCKED == 0 {
-            // Acquire: as in `take`.
-            match self.state.compare_exchange_weak(
-                state,
-                state | LOCKED,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => state = now,
-            }
-        }
-        false
     }
 
     #[inline]
@@ -173,20 +158,20 @@ impl RawMutex {
         // Nobody has run since it was taken, so this is as if it had not been.
         // SAFETY: the caller has the lock.
         unsafe { lock_api::RawMutex::unlock(self, GuardSend::new()) };
-        observable!(what, self.take_and_note() || self.wait_for_lock(deadline, interrupts, what))
+        observable!(what, self.try_and_note() || self.wait_for_lock(deadline, interrupts, what))
     }
 
     fn wait_for_lock(&self, deadline: Option<Instant>, interrupts: Interrupts, what: CallName) -> bool {
         let reason = Reason { holder: Some(Self::holder_at), ..Reason::new(what, self) };
         let wait = Wait { deadline, interrupts, reason };
-        // When this caller was first woken to try; before that it has not been overtaken and needs no clock.
+        // When this caller was first woken to try; before that it asks for no clock.
         let mut overtaken_since: Option<Instant> = None;
         let mut side = Side::Back;
         let mut queue = self.queue.lock();
         loop {
             // Under the list's lock: enlist if the lock is held, else take it.
             let woken = side == Side::Front;
-            let starved = woken && overtaken_since.is_some_and(|since| instant_now() - since >= STARVATION);
+            let starved = woken && overtaken_since.is_some_and(|since| has_passed(STARVATION, since));
             if self.take_or_announce(woken, starved) {
                 drop(queue);
                 self.note_holder();
@@ -246,63 +231,87 @@ impl RawMutex {
         }
     }
 
-    /// Frees the lock and wakes who must be woken. The caller holds the lock.
-    #[inline(never)]
-    fn unlock_slowly(&self, fair: bool) {
-        let mut state = self.state.load(Ordering::Relaxed);
-        // Nobody to wake, or somebody is on its way already: free it and be gone.
-        while state & WAITERS == 0 || (state & (WOKEN | STARVED) == WOKEN && !fair) {
-            // Release: pairs with the Acquire of the next taker.
-            match self.state.compare_exchange_weak(
-                state,
-                state & !LOCKED,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => state = now,
-            }
-        }
-        if let Some(wakeup) = self.pass_on(fair) {
-            wakeup.deliver();
+    /// Frees the lock, which the caller holds, and wakes the first in line if nobody is on its way.
+    #[inline]
+    fn give_back(&self) {
+        // Release: pairs with the Acquire of the next taker.
+        let state = self.state.fetch_sub(LOCKED, Ordering::Release);
+        debug_assert!(state & LOCKED != 0, "unlocked by who does not hold it");
+        if state & (WAITERS | WOKEN) == WAITERS {
+            self.wake_first();
         }
     }
 
-    /// Under the list's lock, hands the lock over or frees it and wakes the first in line.
-    fn pass_on(&self, fair: bool) -> Option<Wakeup> {
+    /// The lock was freed with somebody in line.
+    #[inline(never)]
+    fn wake_first(&self) {
         let mut queue = self.queue.lock();
-        // The holder and the list's lock are both here, so nobody else changes the state now. Relaxed: ordered by
-        // the list's lock.
+        // Relaxed: what is asked of it is ordered by the list's lock.
         let state = self.state.load(Ordering::Relaxed);
-        debug_assert!(state & LOCKED != 0);
-        let hand_over = fair || state & STARVED != 0;
-        let mut given = if hand_over { Handed::Lock } else { Handed::Chance };
-        let waiters = |line: &List<Handed>| if line.is_empty() { 0 } else { WAITERS };
-        let woken = loop {
-            let woken = queue.list.end_first(|entry, line| {
-                std::mem::swap(entry, &mut given);
-                if hand_over {
-                    // `LOCKED` stays: from the wake on it belongs to the waiter, which may unlock at once. A `WOKEN`
-                    // waiter may be on its way beside it. Relaxed: the wake publishes it.
-                    self.state.store(waiters(line) | LOCKED | (state & WOKEN), Ordering::Relaxed);
-                }
-            });
-            if let Ok(woken) = woken {
-                break woken;
+        if state & STARVED != 0 {
+            if self.take() {
+                self.hand_over(queue);
             }
-        };
-        if woken.is_none() || !hand_over {
-            let on_its_way = if woken.is_some() { WOKEN } else { state & WOKEN };
-            // The woken waiter needs the list's lock before it looks at this. Release: pairs with the Acquire of the
-            // next taker.
-            self.state.store(waiters(&queue.list) | on_its_way, Ordering::Release);
+        } else if state & (WAITERS | WOKEN) == WAITERS {
+            // Also if somebody has taken the lock since, so that who is in line comes to know that it is overtaken.
+            let woken = queue.first(&mut Handed::Chance, |_| ());
+            let next = waiters(&queue.list) | if woken.is_some() { WOKEN } else { 0 };
+            // Relaxed: the woken waiter needs the list's lock before it looks at this.
+            self.state.fetch_xor(WAITERS ^ next, Ordering::Relaxed);
+            drop(queue);
+            woken.into_iter().for_each(Wakeup::deliver);
         }
-        woken
+    }
+
+    /// Hands the lock, which the caller holds, to the first in line, or frees it.
+    fn hand_over(&self, mut queue: ShortMutexGuard<'_, Queue>) {
+        let woken = queue.first(&mut Handed::Lock, |line| {
+            // `LOCKED` stays: from the wake on it belongs to the waiter, which may unlock at once. `WOKEN` stays: another
+            // may be on its way. Relaxed: the wake publishes it.
+            self.state.fetch_and(!(STARVED | WAITERS) | waiters(line), Ordering::Relaxed);
+        });
+        if woken.is_none() {
+            // Release: pairs with the Acquire of the next taker.
+            self.state.fetch_and(!(LOCKED | WAITERS | STARVED), Ordering::Release);
+        }
+        drop(queue);
+        woken.into_iter().for_each(Wakeup::deliver);
+    }
+
+    /// Lets go of the lock, which the caller holds, in favour of the first in line. `false` if nobody is, and the caller still
+    /// holds it.
+    fn hand_over_if_wanted(&self) -> bool {
+        // Relaxed: a hint; a waiter that comes later has not been waiting.
+        let wanted = self.state.load(Ordering::Relaxed) & WAITERS != 0;
+        if wanted {
+            self.hand_over(self.queue.lock());
+        }
+        wanted
     }
 }
 
-// SAFETY: `LOCKED` is set by exactly one taker at a time (a compare-exchange that sees it clear, or a hand-over that
-// never clears it), with acquire on taking and release on freeing; `lock` waits with interrupts kept, so it does not
+impl Queue {
+    /// Takes the first out of the line that still waits, and leaves `given` in its entry; `before` comes before its wait ends.
+    fn first(&mut self, given: &mut Handed, mut before: impl FnMut(&List<Handed>)) -> Option<Wakeup> {
+        loop {
+            let woken = self.list.end_first(|entry, line| {
+                std::mem::swap(entry, given);
+                before(line);
+            });
+            if let Ok(woken) = woken {
+                return woken;
+            }
+        }
+    }
+}
+
+/// What the state says of a line.
+fn waiters(line: &List<Handed>) -> u32 {
+    if line.is_empty() { 0 } else { WAITERS }
+}
+
+// SAFETY: `LOCKED` is set by exactly one taker at a time (a read-modify-write that sees it clear; a hand-over is done by who
+// has set it, and leaves it set), with acquire on taking and release on freeing; `lock` waits with interrupts kept, so it does not
 // unwind; the guard state is empty, and a `RawMutex` may be moved or dropped while locked: with no waiters, as waiters
 // borrow it, its list is empty.
 unsafe impl lock_api::RawMutex for RawMutex {
@@ -320,16 +329,13 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     fn try_lock(&self) -> Option<GuardSend> {
-        observable!("Mutex::try_lock", self.take_and_note()).then(GuardSend::new)
+        observable!("Mutex::try_lock", self.try_and_note()).then(GuardSend::new)
     }
 
     #[inline]
     unsafe fn unlock(&self, _: GuardSend) {
         facade::note("Mutex: gives it back", std::ptr::from_ref(self).cast());
-        // Release: pairs with the Acquire of the next taker.
-        if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-            self.unlock_slowly(false);
-        }
+        self.give_back();
     }
 
     fn is_locked(&self) -> bool {
@@ -341,16 +347,13 @@ unsafe impl lock_api::RawMutex for RawMutex {
 // SAFETY: a fair unlock hands the lock to one waiter or frees it.
 unsafe impl lock_api::RawMutexFair for RawMutex {
     unsafe fn unlock_fair(&self, _: GuardSend) {
-        // Release: pairs with the Acquire of the next taker.
-        if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
-            self.unlock_slowly(true);
+        if !self.hand_over_if_wanted() {
+            self.give_back();
         }
     }
 
     unsafe fn bump(&self, _: &mut GuardSend) {
-        // Relaxed: a hint; a waiter that comes later has not been waiting.
-        if self.state.load(Ordering::Relaxed) & WAITERS != 0 {
-            self.unlock_slowly(true);
+        if self.hand_over_if_wanted() {
             // Does not unwind: interrupts are kept.
             self.lock_with(None, Interrupts::Kept, &"MutexGuard::bump");
         }

@@ -194,14 +194,18 @@ impl Waiter {
     #[inline]
     pub(crate) unsafe fn wake(&self) -> Option<Wakeup> {
         match self.target.who() {
-            // SAFETY: a greenlet inside its wait has not ended, so its header is alive; once the state word says that
-            // the wait is over it is not touched any more.
-            Who::Greenlet(header) => match unsafe { header.as_ref() }.state.wake(self.epoch) {
-                // SAFETY: the verdict says that we own the push.
-                Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(header) }))),
-                Wake::Noted => Some(Wakeup::done()),
-                Wake::Stale => None,
-            },
+            Who::Greenlet(greenlet) => {
+                // SAFETY: a greenlet inside its wait has not ended, so its header is alive; once the state word says that
+                // the wait is over it is not touched any more.
+                let header = unsafe { greenlet.as_ref() };
+                header.alive.in_use();
+                match header.state.wake(self.epoch) {
+                    // SAFETY: the verdict says that we own the push.
+                    Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(greenlet) }))),
+                    Wake::Noted => Some(Wakeup::done()),
+                    Wake::Stale => None,
+                }
+            }
             Who::Thread(thread) => {
                 // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
                 unsafe { ThreadSelf::share(thread) }.parker.end(self.epoch).then(Wakeup::done)

@@ -77,7 +77,7 @@ impl ShortLock {
     #[inline]
     pub(super) fn is_shared(&self) -> bool {
         // Relaxed: there is no way back, and an early `false` costs a look.
-        self.bias.load(Ordering::Relaxed) == NO_MORE
+        self.bias.load(Ordering::Relaxed) & NO_MORE != 0
     }
 
     /// Whether somebody had it a moment ago.

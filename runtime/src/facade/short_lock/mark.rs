@@ -1,5 +1,6 @@
 //! [`ThreadMark`]: by which a lock knows a thread.
 
+use super::NO_MORE;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A hub's thread, as short locks know it. No two such threads of a process have had the same; all others are
@@ -14,16 +15,17 @@ static NEXT: AtomicU16 = AtomicU16::new(1);
 static LOST: AtomicU16 = AtomicU16::new(0);
 
 impl ThreadMark {
-    /// Of threads that are no hub's, and of hubs that come too late: locks are biased to none of them.
+    /// Of threads that are no hub's, and of hubs that come too late: locks are biased to none of them, nor look so when they are
+    /// biased to nobody any more.
     pub(crate) const NOBODY: ThreadMark = ThreadMark(u16::MAX - 1);
 
-    /// One more. After 65,533 of them there are no more, and new hubs' locks cost what they cost between threads.
+    /// One more. After 32,765 of them there are no more, and new hubs' locks cost what they cost between threads.
     pub(crate) fn new() -> ThreadMark {
         // Relaxed: marks are only compared.
         let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| match next {
             // Every schedule must find marks; they need to be different within one only.
             _ if cfg!(greenhub_schedule) => Some(next % 1000 + 1),
-            _ => (next < Self::NOBODY.0).then_some(next + 1),
+            _ => (next < (Self::NOBODY.0 & !NO_MORE)).then_some(next + 1),
         });
         next.map_or(ThreadMark::NOBODY, ThreadMark)
     }

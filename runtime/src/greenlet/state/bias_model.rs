@@ -2,7 +2,7 @@
 //!
 //! `State::commit_park`, `wake`, `kill`, `unpark`, `borrow_parked` and `give_back` of `greenlet/state.rs`, and all of
 //! `state/change.rs` run as they ship, with the lock of `facade/short_lock.rs`, but that two parks are enough for a bias. The
-//! thread that runs the model is the hub.
+//! thread that runs the model is the hub that the word is biased to.
 
 use super::model::{World, on_thread};
 use super::{Cause, Commit, Kill, State, Wake};
@@ -24,6 +24,13 @@ fn biased() -> (Arc<World>, ThreadMark) {
     let (world, hub) = about_to_be_biased();
     assert!(!park(&world, hub) && world.state.wake(epoch(&world)) == Wake::Enqueue);
     assert!(world.state.is_biased());
+    (world, hub)
+}
+
+/// One that is parked, by its biased word.
+fn parked() -> (Arc<World>, ThreadMark) {
+    let (world, hub) = biased();
+    assert!(!park(&world, hub));
     (world, hub)
 }
 
@@ -70,8 +77,7 @@ fn model_made_biased_while_woken() {
 #[test]
 fn model_biased_and_killed() {
     explore_within(3, || {
-        let (world, hub) = biased();
-        assert!(!park(&world, hub));
+        let (world, hub) = parked();
         let killer = on_thread(&world, |world| {
             world.write(0);
             world.kill()
@@ -136,8 +142,7 @@ fn model_biased_and_unparked() {
 #[test]
 fn model_biased_and_due() {
     explore_within(3, || {
-        let (world, hub) = biased();
-        assert!(!park(&world, hub));
+        let (world, _) = parked();
         let killer = on_thread(&world, |world| world.kill());
         let fired = world.deliver(world.state.timer());
         assert_ne!(killer.join().unwrap(), fired, "one of them pushes");
@@ -170,8 +175,7 @@ fn model_biased_again() {
 #[test]
 fn model_biased_and_borrowed() {
     explore_within(3, || {
-        let (world, hub) = biased();
-        assert!(!park(&world, hub));
+        let (world, _) = parked();
         let reporter = on_thread(&world, |world| {
             world
                 .state
@@ -182,6 +186,45 @@ fn model_biased_and_borrowed() {
         let pushed = reporter.join().unwrap();
         assert_ne!(woken, Wake::Stale);
         assert_ne!(woken == Wake::Enqueue, pushed, "one of them pushes");
+    });
+}
+
+/// Another hub has taken the greenlet over while it was ready, which changes nothing of its word: `Hub::make_home` does, where it
+/// is to run. It parks there, while the first hub wakes it.
+#[test]
+fn model_biased_and_parked_elsewhere() {
+    explore_within(3, || {
+        let (world, _) = biased();
+        let epoch = epoch(&world);
+        let elsewhere = on_thread(&world, move |world| {
+            world.state.count_parks_anew();
+            world.save();
+            let there = ThreadMark::of_model(2);
+            world.state.commit_park(epoch, false, false, Some(there)) == Commit::Requeue
+        });
+        world.write(0);
+        let woken = world.state.wake(epoch);
+        let pushed = world.deliver(woken);
+        assert_ne!(elsewhere.join().unwrap(), pushed, "one of them pushes");
+        assert_eq!(world.state.load().epoch(), epoch + 1);
+        assert_eq!(world.read(0), 1);
+    });
+}
+
+/// It ends on the other hub, while the first one unparks it by a handle that it drops then.
+#[test]
+fn model_biased_and_ended_elsewhere() {
+    explore_within(3, || {
+        let (world, _) = biased();
+        let elsewhere = on_thread(&world, |world| {
+            world.state.count_parks_anew();
+            let finished = world.state.finish(false).or_else(|()| world.state.finish(true));
+            assert_eq!(finished, Ok(false));
+            world.let_go(super::Owner::Life)
+        });
+        assert_ne!(world.state.unpark(), Wake::Enqueue, "it runs, or has ended");
+        let handle_was_last = if world.state.detach() { world.let_go(super::Owner::Handle) } else { 0 };
+        assert_eq!(elsewhere.join().unwrap() + handle_was_last, 1, "one of them frees it");
     });
 }
 

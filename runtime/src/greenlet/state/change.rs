@@ -1,14 +1,14 @@
 //! How the state word is changed: by a compare-exchange, or, while it is [`BIASED`], under the state's lock.
 //!
-//! A greenlet that stays on its hub is parked by that hub, and mostly woken by it. Once that has gone on for a while its word
+//! Most greenlets are parked on one hub all the time, and woken by it. Once that has gone on for a while a greenlet's word
 //! comes to be biased: the lock is biased to the hub's thread, which takes it and loads and stores the word, all without a
 //! read-modify-write ([`State::by_bias`]). Whoever wants to change the word otherwise takes that bit back first, under the
 //! lock, and then makes its compare-exchange. The hub may set it again, until somebody else has taken the lock: that revokes
 //! the lock's bias for good, and costs as much as some hundred parks and wakes save by it.
 //!
 //! `BIASED` is set by a compare-exchange, which others who are about to make theirs see fail, and it is taken back under the
-//! lock; so no compare-exchange comes between a load and a store. And a change by compare-exchange is the last that its
-//! maker does to the greenlet, which may be gone then.
+//! lock; so no compare-exchange comes between a load and a store. After a change by compare-exchange the greenlet may be gone,
+//! unless its maker has something else that keeps it.
 
 use super::State;
 use super::word::{BIASED, PARKS, PARKS_ONE, Snapshot};
@@ -51,8 +51,10 @@ impl State {
     /// Replaces the word by `step` of it, if it is biased to the calling thread, whose mark `me` gives, and `step` does not
     /// decline. Otherwise the change is to be made by [`State::update`].
     ///
-    /// No step lets an owner go. The greenlet ends on this very thread, so the header is there to give the lock back, whatever
-    /// the word says meanwhile.
+    /// What the caller may call this by (the right to run the greenlet, the lock of a list or wheel that it must take before it
+    /// goes on, a reference) keeps the header alive until the step, and if there is none. No step lets an owner go, and what ends
+    /// a wait leaves the greenlet to the caller, who pushes it afterwards. So nobody else can run it to its end before the lock is
+    /// given back: who wants to end a wait that was begun here takes the bias back first, and waits for that.
     #[inline(always)]
     pub(super) fn by_bias(
         &self,
@@ -96,9 +98,9 @@ impl State {
         self.lock.release();
     }
 
-    /// Another thread than the hub's has woken the greenlet: so it may again, and the hub shall have to do so often in a row.
-    /// Called with the right to run it.
-    pub(crate) fn woken_from_elsewhere(&self) {
+    /// Another thread than the hub's has woken the greenlet, or it has come to another hub: so it may again, and one hub shall
+    /// have to park and wake it often in a row. Called with the right to run it.
+    pub(crate) fn count_parks_anew(&self) {
         // Not each time, which would cost as much as is to be gained: who has come half way begins again.
         // Relaxed: only a count is read.
         if self.word.load(Ordering::Relaxed) & PARKS > PARKS / 2 {
@@ -106,8 +108,7 @@ impl State {
         }
     }
 
-    /// Counts that the greenlet parks on the hub that has the mark, where it will stay; gives the word that follows. Called
-    /// by that hub.
+    /// Counts that the greenlet parks on the hub that has the mark; gives the word that follows. Called by that hub.
     #[inline]
     pub(super) fn count_park(&self, now: Snapshot, hub: Option<ThreadMark>) -> Snapshot {
         match hub {

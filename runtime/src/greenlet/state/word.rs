@@ -36,12 +36,12 @@ pub(super) const CAUSE_KILL: u64 = 2 << 10;
 pub(super) const EPOCH_SHIFT: u32 = 32;
 pub(super) const EPOCH_ONE: u64 = 1 << EPOCH_SHIFT;
 
-/// How often it has parked without being woken from elsewhere, until all of these bits are set; from then on its hub may
-/// make it [`BIASED`].
+/// How often it has parked on one hub, without being woken from elsewhere, until all of these bits are set; from then on that hub
+/// may make it [`BIASED`].
 pub(super) const PARKS: u64 = in_models(0b1, if cfg!(greenhub_schedule) { 0b11 } else { 0xff }) << 16;
 pub(super) const PARKS_ONE: u64 = 1 << 16;
 
-/// The word changes under the state's lock only, which its hub takes without a read-modify-write.
+/// The word changes under the state's lock only, which the hub that it is biased to takes without a read-modify-write.
 pub(super) const BIASED: u64 = 1 << 24;
 
 /// Who keeps a header alive without counting: each of them exists at most once, so a bit of the state word does, and
@@ -162,6 +162,10 @@ impl Snapshot {
     }
     pub(crate) fn is_done(self) -> bool {
         self.0 & PHASE == DONE
+    }
+    /// Somebody is or was in the join list.
+    pub(crate) fn is_joined(self) -> bool {
+        self.0 & JOINED != 0
     }
     pub(super) fn with_phase(self, phase: u64) -> u64 {
         self.0 & !PHASE | phase
