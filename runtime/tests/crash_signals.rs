@@ -36,12 +36,14 @@ unsafe extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context:
     }
 }
 
-/// Handles this signal, without `SA_RESTART`, so that system calls are interrupted.
+/// Handles this signal, without `SA_RESTART`, so that system calls are interrupted. Handlers do not interrupt each other: the
+/// alternate stack that std gives a thread, 8 KiB, has room for one of ours and, where registers are wide, not for two.
 fn handle(signal: libc::c_int, on_alternate_stack: bool) {
     // SAFETY: all zeros is a valid `sigaction`; the handler does nothing but what a handler may.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_signal as *const () as usize;
+        assert_eq!(libc::sigfillset(&raw mut action.sa_mask), 0);
         action.sa_flags = libc::SA_SIGINFO | if on_alternate_stack { libc::SA_ONSTACK } else { 0 };
         assert_eq!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()), 0);
     }
