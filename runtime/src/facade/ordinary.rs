@@ -29,7 +29,10 @@ pub(crate) use std::sync::atomic as user_atomic;
 /// What `cell` shows.
 pub use std::cell::Cell;
 
+#[cfg(greenhub_schedule)]
+pub(crate) use crate::schedule::memory::{self, Lifeline};
 /// Memory for headers and channels.
+#[cfg(not(greenhub_schedule))]
 pub(crate) mod memory {
     pub(crate) use std::alloc::{alloc, dealloc};
 }
@@ -196,10 +199,12 @@ impl Watch {
     }
 }
 
-/// Tells models whether what it is part of is used only while it is alive.
+/// Tells models and schedules whether what it is part of is used only while it is alive.
+#[cfg(not(greenhub_schedule))]
 #[derive(Debug)]
 pub(crate) struct Lifeline(());
 
+#[cfg(not(greenhub_schedule))]
 impl Lifeline {
     #[inline(always)]
     pub(crate) fn new() -> Self {

@@ -1,7 +1,7 @@
 //! An ordinary build: nobody watches.
 
-/// Whether a hub keeps the blocks of headers for its next greenlets.
-pub(crate) const KEEPS_FREED_BLOCKS: bool = true;
+/// Whether a hub keeps the blocks of headers for its next greenlets. Schedules look for uses after the end themselves.
+pub(crate) const KEEPS_FREED_BLOCKS: bool = !cfg!(greenhub_schedule);
 
 /// What a tool knows of one greenlet's stack. Each switch calls two of its methods: one before it, on the stack that is
 /// left, and one after it, on the stack that is reached.

@@ -26,6 +26,7 @@ pub(crate) mod atomic;
 mod buffer;
 mod chance;
 pub(crate) mod lock;
+pub(crate) mod memory;
 pub(crate) mod mio;
 #[cfg(test)]
 mod scenarios;

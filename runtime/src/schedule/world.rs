@@ -20,6 +20,7 @@ pub(crate) use state::Resting;
 pub(super) use state::Told;
 
 use super::buffer::Buffer;
+use super::memory;
 use super::strategy::Occasion;
 use state::{State, Status, Thread};
 use std::cell::{Cell, UnsafeCell};
@@ -102,6 +103,14 @@ pub(super) fn wait(key: usize, until: u64, what: &'static str, first: impl FnOnc
     with(|world, me| world.wait(me, key, until, what, place, first)).unwrap_or(false)
 }
 
+/// The execution has failed.
+#[track_caller]
+pub(super) fn fail(why: &str) -> ! {
+    step();
+    with(|world, _| -> () { world.fail(why) });
+    panic!("{why}");
+}
+
 /// Ends the waits for `key`: all, or one by chance.
 pub(super) fn release(key: usize, all: bool) {
     with(|world, _| world.state().release(key, all));
@@ -169,6 +178,9 @@ impl World {
         }
         let state = self.state();
         state.threads[0].buffer.drain();
+        if let Err(why) = memory::give_back() {
+            self.fail(&why);
+        }
         CURRENT.set(None);
         std::mem::take(&mut state.told)
     }

@@ -59,6 +59,26 @@ fn schedule_many_joiners() {
     });
 }
 
+/// Joiners that claim their children give up about when those end, perhaps on another hub, and end as well.
+#[test]
+fn schedule_joiners_give_up() {
+    explore("joiners_give_up", || {
+        with_hubs(|runtime| {
+            for _ in 0..2 {
+                let (pause, patience) = (world::below(3) * 100, world::below(4) * 100);
+                drop(runtime.spawn(move || {
+                    let child = crate::spawn(move || {
+                        crate::sleep(Duration::from_micros(pause));
+                        crate::yield_now();
+                    });
+                    let _has_ended = child.join_timeout(Duration::from_micros(patience));
+                }));
+            }
+            runtime.run(|| crate::sleep(Duration::from_millis(1)));
+        });
+    });
+}
+
 /// A scope's children borrow; one of them is killed, or its parent is.
 #[test]
 fn schedule_scope() {
