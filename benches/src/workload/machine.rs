@@ -1,6 +1,8 @@
 //! Watches the machine, not the runtime: what the steps cost that no runtime can leave out, so that floors can be reckoned
 //! from them.
 
+mod lines;
+
 use super::{Scope, Workload, is_default};
 use crate::row::Row;
 use crate::setting::{Setting, time};
@@ -115,6 +117,15 @@ pub(super) const WORKLOAD: Workload = Workload {
                 let fence = |count| fence_for_all(count).expect("it was there a moment ago");
                 rows.push(measured(setting, "membarrier, beside another thread", 100_000, fence));
             }
+        }
+        for pairs in [1, setting.size(1000, 10)] {
+            lines::of_pairs(pairs, pairs)?;
+            let what = format!(
+                "the {} cache lines of a round trip, of {pairs} pairs in turn",
+                lines::OF_A_ROUND_TRIP
+            );
+            let touched = |count| lines::of_pairs(pairs, count).expect("there was memory a moment ago");
+            rows.push(measured(setting, &what, 1_000_000, touched));
         }
         let wake = |count| there_and_back(count, thread::park, thread::Thread::unpark);
         rows.push(measured(setting, "waking a thread, and back", 20_000, wake));

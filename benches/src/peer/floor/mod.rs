@@ -7,6 +7,8 @@ mod lock;
 mod pages;
 mod switches;
 
+pub(crate) use pages::Region;
+
 use super::Peer;
 use crate::setting::Mode;
 

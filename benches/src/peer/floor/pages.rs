@@ -13,14 +13,14 @@ const PAGE: usize = 4096;
 const MADV_GUARD_INSTALL: i32 = 102;
 
 /// Room for so many stacks, reserved and no more.
-struct Region {
+pub(crate) struct Region {
     start: *mut u8,
     used: usize,
     room: usize,
 }
 
 impl Region {
-    fn new(room: usize) -> io::Result<Self> {
+    pub(crate) fn new(room: usize) -> io::Result<Self> {
         let (protection, flags) = (
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
@@ -35,8 +35,9 @@ impl Region {
         Ok(Self { start: start.cast(), used: 0, room })
     }
 
-    /// Guards the next stack and touches its top page.
-    fn next(&mut self) -> io::Result<()> {
+    /// Guards the next stack and touches its top page. Gives its top, which is the next page's start; it must not be used
+    /// after the region's end.
+    pub(crate) fn next(&mut self) -> io::Result<*mut u8> {
         assert!(self.used < self.room, "the region is full");
         // SAFETY: by the check above, within the mapping.
         let guard = unsafe { self.start.add(self.used * STRIDE) };
@@ -49,8 +50,18 @@ impl Region {
             }
         }
         // SAFETY: the last byte of this stack, within the mapping and outside the guard.
-        unsafe { guard.add(STRIDE - 1).write_volatile(1) };
-        Ok(())
+        unsafe {
+            guard.add(STRIDE - 1).write_volatile(1);
+            Ok(guard.add(STRIDE))
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's, and what `next` gave out is used no longer than it.
+        let unmapped = unsafe { libc::munmap(self.start.cast(), self.room * STRIDE) };
+        debug_assert_eq!(unmapped, 0, "a mapping can be unmapped");
     }
 }
 
@@ -58,7 +69,8 @@ impl Region {
 pub(super) fn touch(sample: &Sample) -> io::Result<Figures> {
     let mut region = Region::new(sample.size as usize)?;
     let mut failed = Ok(());
-    let figures = Sample::once(|| time(|| failed = (0..sample.size).try_for_each(|_| region.next())));
+    let figures =
+        Sample::once(|| time(|| failed = (0..sample.size).try_for_each(|_| region.next().map(drop))));
     failed.map(|()| figures)
 }
 
@@ -68,7 +80,7 @@ pub(super) fn parked(sample: &Sample) -> io::Result<Figures> {
     let mut failed = Ok(());
     let figures = bytes_each(sample.size, |count| {
         if failed.is_ok() {
-            failed = (0..count).try_for_each(|_| region.next());
+            failed = (0..count).try_for_each(|_| region.next().map(drop));
         }
     });
     failed.and(figures)
