@@ -9,7 +9,7 @@
 //!
 //! A waiting sender's entry holds its message until somebody takes it; a waiting receiver's entry is empty until
 //! somebody fills it. Whoever wakes the other side moves the message under the lock, so each message is always in
-//! exactly one place: the sender's frame, the buffer, or the receiver's frame. To be woken without that is to learn
+//! exactly one place: the sender's entry, the buffer, or the receiver's entry. To be woken without that is to learn
 //! that the other end is gone.
 
 use super::end::lends_slots;

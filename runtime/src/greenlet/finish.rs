@@ -58,7 +58,7 @@ pub(crate) unsafe fn main(greenlet: NonNull<Header>) {
 /// Drops every greenlet-local, here on the greenlet's hub: they need not be `Send`. A destructor that panics, or is
 /// ended by a kill, does not keep the others from it.
 fn drop_locals(header: &Header) {
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| header.fiber.locals.clear())) {
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| header.locals.clear())) {
         super::on_error::report(header, payload);
     }
 }

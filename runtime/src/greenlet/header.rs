@@ -4,15 +4,15 @@
 //!
 //! * `state`, `link`, `home`, and the atomics of the wait report: anybody who keeps the header alive, as one of
 //!   its [owners](Owner) or with a [`Ref`].
-//! * the [`Fiber`] fields (context, masks, timeout frames, locals): whoever owns the greenlet's right to run
-//!   (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
+//! * the [`Fiber`] fields (context, masks, timeout frames), `hand_back` and the locals: whoever owns the greenlet's right to
+//!   run (invariant 1), that is the greenlet itself while it runs, and its hub between two switches.
+//! * `room`: the greenlet, and while it stands in a line whoever holds that line's lock.
 //! * result and closure: the greenlet until `Done`, then its handle; a detached one drops its result itself. Never the
 //!   last reference, which may go anywhere, while a result need not be `Send`.
 
 use super::join::JoinList;
-use super::join_error::JoinError;
 use super::local::Locals;
-use super::memory;
+use super::memory::{LINE, prefetch};
 use super::state::{Owner, State};
 use super::switch::Context;
 use super::timeout::Masks;
@@ -23,22 +23,21 @@ use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::hub::inbox::Linked;
 use crate::hub::mailbox::Mailbox;
 use crate::timer::Alarm;
-use crate::wait::Waiter;
-use std::alloc::Layout;
-use std::any::Any;
+use crate::wait::{Room, Waiter};
 use std::cell::{Cell, UnsafeCell};
+use std::mem::offset_of;
 use std::panic::Location;
 use std::ptr::NonNull;
 
+pub(crate) use task::{Birth, Outcome, VTable, create, take_result};
+
 #[cfg(all(test, greenhub_loom))]
 pub(crate) mod bare;
-
-/// The closure's outcome as the runtime moves it about.
-pub(crate) type Outcome<T> = Result<T, JoinError>;
+mod task;
 
 /// One greenlet. In the order of use: the first cache line is all that a queue's stale entry and the header's end look at,
-/// the second what every switch touches, the third, up to the alarm's first word, what a wait does; last comes what few
-/// greenlets need.
+/// the second what every switch touches, the third, up to the alarm's first word, what a wait in line and its end read. What
+/// a wait writes for others to read, should they ask, is the last that many greenlets need.
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -50,8 +49,13 @@ pub(crate) struct Header {
     /// Where the registry lists it.
     pub(crate) registry_slot: Cell<Option<crate::greenlet::registry::Slot>>,
     pub(crate) fiber: Fiber,
-    pub(crate) waiting: WaitReport,
+    /// Where its node lies while it stands in a line.
+    pub(crate) room: Room,
     pub(crate) alarm: Alarm,
+    /// The joiner that claimed it, on this same hub, and runs next when it ends.
+    pub(crate) hand_back: Cell<Option<Waiter>>,
+    pub(crate) locals: Locals,
+    pub(crate) waiting: WaitReport,
     pub(crate) joiners: JoinList,
     /// The link of the one inbox it may lie in.
     pub(crate) link: AtomicPtr<Header>,
@@ -59,9 +63,6 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) alive: Lifeline,
 }
-
-/// How many cache lines of a header a wait and its end touch.
-pub(crate) const LINES_OF_A_WAIT: usize = 3;
 
 /// How a greenlet may move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,35 +115,6 @@ pub(crate) struct Fiber {
     pub(crate) context: UnsafeCell<Option<Context>>,
     /// Its timeouts, shields and `no_switch` blocks.
     pub(crate) masks: Masks,
-    /// The joiner that claimed it, on this same hub, and runs next when it ends.
-    pub(crate) hand_back: Cell<Option<Waiter>>,
-    pub(crate) locals: Locals,
-}
-
-/// What differs from closure to closure.
-pub(crate) struct VTable {
-    /// Runs the closure and stores its outcome; called once, on the greenlet's own stack.
-    pub(crate) run: unsafe fn(NonNull<Header>),
-    /// Drops the closure unrun.
-    pub(crate) drop_closure: unsafe fn(NonNull<Header>),
-    /// Stores an error as the outcome.
-    pub(crate) fail: unsafe fn(NonNull<Header>, JoinError),
-    /// Drops the outcome in place, handing back a panic's payload.
-    pub(crate) take_panic: unsafe fn(NonNull<Header>) -> Option<Box<dyn Any + Send>>,
-    dealloc: unsafe fn(NonNull<Header>),
-}
-
-/// Header and result: what a handle that knows `T` but not the closure sees.
-#[repr(C)]
-struct WithResult<T> {
-    header: Header,
-    result: UnsafeCell<Option<Outcome<T>>>,
-}
-
-#[repr(C)]
-struct Task<F, T> {
-    base: WithResult<T>,
-    closure: UnsafeCell<Option<F>>,
 }
 
 // SAFETY: `link` is the one field for this; a greenlet lies in one inbox at most (invariant 1).
@@ -150,62 +122,6 @@ unsafe impl Linked for Header {
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
     }
-}
-
-/// What a new greenlet is given.
-pub(crate) struct Birth {
-    pub(crate) state: State,
-    pub(crate) id: u64,
-    pub(crate) kind: Kind,
-    pub(crate) spawned_at: &'static Location<'static>,
-    pub(crate) home: &'static Mailbox,
-    pub(crate) extra: Option<Box<Extra>>,
-}
-
-/// Makes a greenlet with two owners, its life and its handle: the caller sees to it that both let go.
-pub(crate) fn create<F, T>(birth: Birth, closure: F) -> NonNull<Header>
-where
-    F: FnOnce() -> T,
-{
-    let task = memory::take(Layout::new::<Task<F, T>>()).cast::<Task<F, T>>();
-    let value = Task::<F, T> {
-        base: WithResult {
-            header: Header {
-                state: birth.state,
-                vtable: &VTableOf::<F, T>::VTABLE,
-                link: AtomicPtr::new(std::ptr::null_mut()),
-                home: AtomicPtr::new(std::ptr::from_ref(birth.home).cast_mut()),
-                fiber: Fiber {
-                    context: UnsafeCell::new(None),
-                    masks: Masks::new(),
-                    unwinding: Cell::new(Unwinding::NOT),
-                    held: Cell::new(false),
-                    pinned: Cell::new(birth.kind != Kind::Free),
-                    hand_back: Cell::new(None),
-                    claimed: Cell::new(false),
-                    awaited: Cell::new(false),
-                    joiner_masked: Cell::new(false),
-                    joined: Cell::new(false),
-                    counted: Cell::new(false),
-                    locals: Locals::new(),
-                },
-                alarm: Alarm::new(),
-                joiners: JoinList::new(),
-                id: birth.id,
-                spawned_at: birth.spawned_at,
-                kind: birth.kind,
-                registry_slot: Cell::new(None),
-                waiting: WaitReport::default(),
-                extra: birth.extra,
-                alive: Lifeline::new(),
-            },
-            result: UnsafeCell::new(None),
-        },
-        closure: UnsafeCell::new(Some(closure)),
-    };
-    // SAFETY: the block is fresh, and large and aligned enough for the value.
-    unsafe { task.write(value) };
-    task.cast()
 }
 
 /// An owner of the greenlet lets go.
@@ -353,104 +269,70 @@ impl Header {
     }
 }
 
-/// Takes the result out of a finished greenlet.
-///
-/// # Safety
-///
-/// `header` was created with result type `T`, it is `Done` (seen with Acquire), and the caller is its one handle.
-pub(crate) unsafe fn take_result<T>(header: NonNull<Header>) -> Option<Outcome<T>> {
-    // SAFETY: `WithResult<T>` is the prefix of the allocation; after `Done` only the handle touches the result.
-    unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() }
+/// How many cache lines of a header a switch touches, and a wait and its end read; they are its first.
+const LINES_OF_A_SWITCH: usize = 2;
+const LINES_OF_A_WAIT: usize = 3;
+
+/// Has the processor fetch what is touched of the header of a greenlet that runs on after it has given way.
+#[inline(always)]
+pub(crate) fn fetch_for_switch(header: NonNull<Header>) {
+    prefetch(header.as_ptr().cast(), LINES_OF_A_SWITCH);
 }
 
-struct VTableOf<F, T>(std::marker::PhantomData<(F, T)>);
-
-impl<F: FnOnce() -> T, T> VTableOf<F, T> {
-    const VTABLE: VTable = VTable {
-        run: run::<F, T>,
-        drop_closure: drop_closure::<F, T>,
-        fail: fail::<T>,
-        take_panic: take_panic::<T>,
-        dealloc: dealloc::<F, T>,
-    };
+/// The same of one that runs on after it was parked, and is likely to be again.
+#[inline(always)]
+pub(crate) fn fetch_for_wait(header: NonNull<Header>) {
+    let start: *const u8 = header.as_ptr().cast();
+    prefetch(start, LINES_OF_A_WAIT);
+    prefetch(start.wrapping_add(offset_of!(Header, waiting)), 1);
 }
 
-/// # Safety
-///
-/// `header` belongs to a `Task<F, T>`; the caller owns its right to run, on its own stack, and has not called this
-/// or `drop_closure` before.
-unsafe fn run<F: FnOnce() -> T, T>(header: NonNull<Header>) {
-    // SAFETY: the caller's promise; closure and result are the running greenlet's.
-    let task = unsafe { header.cast::<Task<F, T>>().as_ref() };
-    // SAFETY: as above.
-    let closure = unsafe { (*task.closure.get()).take() }.expect("a greenlet runs once");
-    let outcome = super::finish::call(&task.base.header, closure);
-    // SAFETY: as above.
-    unsafe { *task.base.result.get() = Some(outcome) };
+/// Has the processor fetch what the waker will touch of a header that has the node at this address in its room. Of another
+/// node, whose owner is no greenlet, it fetches what lies before it.
+#[inline(always)]
+pub(crate) fn fetch_around_node(node: *const u8) {
+    prefetch(node.wrapping_sub(offset_of!(Header, room)), LINES_OF_A_SWITCH);
 }
 
-/// # Safety
-///
-/// As [`run`].
-unsafe fn drop_closure<F, T>(header: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { (*header.cast::<Task<F, T>>().as_ref().closure.get()).take() });
-}
-
-/// # Safety
-///
-/// `header` belongs to a `Task<_, T>` that is not `Done`, whose right to run the caller owns.
-unsafe fn fail<T>(header: NonNull<Header>, error: JoinError) {
-    // SAFETY: the caller's promise.
-    unsafe { *header.cast::<WithResult<T>>().as_ref().result.get() = Some(Err(error)) };
-}
-
-/// # Safety
-///
-/// `header` belongs to a `Task<_, T>`, and the caller is the only one who may touch its result: the greenlet that
-/// was detached, or the handle of one that is `Done`.
-unsafe fn take_panic<T>(header: NonNull<Header>) -> Option<Box<dyn Any + Send>> {
-    // SAFETY: the caller's promise.
-    let outcome = unsafe { (*header.cast::<WithResult<T>>().as_ref().result.get()).take() };
-    match outcome {
-        Some(Err(error)) if error.is_killed() => None,
-        // No panic and no kill: there was no stack for it, and nobody else will hear of that.
-        Some(Err(error)) => Some(error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()))),
-        Some(Ok(value)) => {
-            drop(value);
-            None
+impl Header {
+    /// Has the processor fetch what a greenlet that has given way finds on its stack.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns its right to run.
+    #[inline(always)]
+    pub(crate) unsafe fn fetch_stack(&self) {
+        const LINES: usize = 2;
+        // SAFETY: the caller's promise.
+        if let Some(context) = unsafe { (*self.fiber.context.get()).as_ref() } {
+            context.fetch(LINES);
         }
-        None => None,
     }
-}
 
-/// # Safety
-///
-/// The last reference to a `Task<F, T>` is gone.
-unsafe fn dealloc<F, T>(header: NonNull<Header>) {
-    // SAFETY: it is still there.
-    unsafe { header.as_ref() }.alive.end();
-    // Whatever else could be dropped has been: closure and result (module's first lines), the locals and the joiners at
-    // the end, the context with the stack. So the rest of a header long out of the cache need not be fetched.
-    // SAFETY: nobody refers to it any more.
-    unsafe {
-        if cfg!(debug_assertions) {
-            let task = header.cast::<Task<F, T>>().as_ref();
-            assert!((*task.closure.get()).is_none() && (*task.base.result.get()).is_none(), "left behind");
+    /// The same of one that was parked, whose frames are those of a blocking call and its caller; and what it waited for.
+    ///
+    /// # Safety
+    ///
+    /// As [`Header::fetch_stack`].
+    #[inline(always)]
+    pub(crate) unsafe fn fetch_rest(&self) {
+        const LINES: usize = 5;
+        // SAFETY: the caller's promise.
+        if let Some(context) = unsafe { (*self.fiber.context.get()).as_ref() } {
+            context.fetch(LINES);
+            prefetch(std::ptr::without_provenance(self.waiting.object()), 1);
         }
-        (&raw mut (*header.as_ptr()).extra).drop_in_place();
     }
-    // SAFETY: taken with this layout in `create`.
-    unsafe { memory::give(header.cast(), Layout::new::<Task<F, T>>()) };
 }
 
 // A switch and a wait are to touch as few cache lines as `Header` says; blocks begin with one (`memory`). What a tool that
 // watches memory is told at each switch takes room in a header, so there it holds not.
 const _: () = {
-    use std::mem::offset_of;
-    let few = offset_of!(Header, fiber) == 64
-        && offset_of!(Header, fiber) + offset_of!(Fiber, hand_back) == 128
-        && offset_of!(Header, alarm) < 192;
-    let as_shipped = cfg!(target_arch = "x86_64") && crate::sanitize::KEEPS_FREED_BLOCKS;
+    let few = offset_of!(Header, fiber) == LINE
+        && offset_of!(Header, room) == 2 * LINE
+        && offset_of!(Header, alarm) < LINES_OF_A_WAIT * LINE
+        && offset_of!(Header, waiting) == 4 * LINE;
+    let as_shipped = cfg!(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))
+        && crate::sanitize::KEEPS_FREED_BLOCKS;
     assert!(crate::facade::in_models(true, few) || !as_shipped);
 };

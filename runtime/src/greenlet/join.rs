@@ -298,7 +298,7 @@ impl Header {
 /// Wakes the joiner that claimed a greenlet which has now ended, and lets it run next.
 #[inline]
 pub(crate) fn hand_back(header: &Header) {
-    if let Some(joiner) = header.fiber.hand_back.take() {
+    if let Some(joiner) = header.hand_back.take() {
         // SAFETY: the joiner takes itself out of `hand_back` before it leaves its wait, on this same hub.
         if let Some(wakeup) = unsafe { joiner.wake() } {
             wakeup.deliver_next();
@@ -415,7 +415,7 @@ fn ended_before_the_child(
     if migrates {
         leave_list(header, waiter);
     } else {
-        header.fiber.hand_back.set(None);
+        header.hand_back.set(None);
     }
     match ended {
         Ended::TimedOut => return Some(header.state.load().is_done()),

@@ -77,7 +77,7 @@ impl<T: 'static> LocalKey<T> {
         // A key is a static with a function pointer in it, so its address is its own.
         let key = std::ptr::from_ref(self).addr();
         let found = match current::greenlet() {
-            Some(greenlet) => greenlet.fiber.locals.get(key),
+            Some(greenlet) => greenlet.locals.get(key),
             None => OF_THREAD.with_borrow(|locals| {
                 locals.iter().find(|local| local.key == key).map(|local| local.value.clone())
             }),
@@ -85,7 +85,7 @@ impl<T: 'static> LocalKey<T> {
         let value = found.unwrap_or_else(|| {
             let value: Rc<dyn Any> = Rc::new((self.init)());
             match current::greenlet() {
-                Some(greenlet) => greenlet.fiber.locals.insert(key, value.clone()),
+                Some(greenlet) => greenlet.locals.insert(key, value.clone()),
                 None => OF_THREAD.with_borrow_mut(|locals| locals.push(Local { key, value: value.clone() })),
             }
             value

@@ -12,11 +12,12 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-const LINE: usize = 64;
+/// A cache line.
+pub(crate) const LINE: usize = 64;
 /// Blocks up to this size are kept; a closure that carries more pays for an allocation.
 const LARGEST: usize = 1024;
 /// A header with a small closure and result has no more; a larger block's end is not worth a fetch.
-const MOST_LINES: usize = 5;
+const MOST_LINES: usize = 6;
 const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
 /// How much one hub keeps at most, not counting what it takes to align blocks: a burst of some ten thousand greenlets.

@@ -68,6 +68,12 @@ impl WaitReport {
         self.what.load(Ordering::Acquire) == (&raw const FOR_STACK).cast_mut()
     }
 
+    /// The address of what it waits for, or waited for last; to be compared, never followed.
+    #[inline]
+    pub(crate) fn object(&self) -> usize {
+        self.object.load(Ordering::Relaxed)
+    }
+
     /// The greenlet is about to wait.
     #[inline]
     pub(crate) fn begin(&self, reason: &crate::wait::Reason, since: u64) {

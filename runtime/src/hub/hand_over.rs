@@ -26,7 +26,7 @@ impl Hub {
     /// [`After::Await`](crate::greenlet::switch::After::Await) at once.
     #[inline]
     pub(crate) fn hand_over(&self, child: &Header, joiner: Waiter) {
-        child.fiber.hand_back.set(Some(joiner));
+        child.hand_back.set(Some(joiner));
         child.fiber.awaited.set(true);
         self.note_claimed(child);
         // It is in no queue any more, so it goes nowhere else; what was to run next waits.
@@ -112,7 +112,7 @@ fn awaiting(child: &Header) -> Option<(Waiter, NonNull<Header>)> {
     if !child.fiber.awaited.get() {
         return None;
     }
-    let joiner = child.fiber.hand_back.get()?;
+    let joiner = child.hand_back.get()?;
     Some((joiner, joiner.as_greenlet()?))
 }
 
@@ -120,6 +120,6 @@ fn awaiting(child: &Header) -> Option<(Waiter, NonNull<Header>)> {
 fn end_awaiting(child: &Header, elsewhere: bool) {
     child.fiber.awaited.set(false);
     if elsewhere {
-        child.fiber.hand_back.set(None);
+        child.hand_back.set(None);
     }
 }

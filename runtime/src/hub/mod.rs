@@ -220,7 +220,7 @@ impl Hub {
             self.queue.push_ring(entry);
             return;
         }
-        if self.migration == Migration::Every && self.runtime.hubs().len() > 1 {
+        if self.migration == Migration::Every {
             let next = (header.home().hub() + 1) % self.runtime.hubs().len();
             if next != self.index {
                 // SAFETY: the entry is the right to run, and the greenlet lies in no inbox.

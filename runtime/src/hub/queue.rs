@@ -19,13 +19,17 @@ use crate::greenlet::state::Owner;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 
+use ahead::Ahead;
 pub(crate) use entry::Entry;
 use hold::Hold;
 
+mod ahead;
 mod entry;
 mod hold;
 #[cfg(all(test, greenhub_loom))]
 mod model;
+#[cfg(all(test, not(greenhub_loom)))]
+mod tests;
 
 /// What others see of a hub's queues.
 pub(crate) struct Stealers {
@@ -45,6 +49,7 @@ pub(crate) struct Queue {
     /// No fewer than the overflow holds; not zero before the deque is empty too, unless a sweep has emptied it.
     overflow_at_most: Cell<usize>,
     turn: Cell<u32>,
+    ahead: Ahead,
     /// Start entries in deque and overflow whose greenlet was claimed by its joiner.
     stale: Cell<usize>,
     /// Migrate mode: started greenlets lie in the deque too.
@@ -72,6 +77,7 @@ impl Queue {
             overflow: Worker::new_lifo(),
             overflow_at_most: Cell::new(0),
             turn: Cell::new(0),
+            ahead: Ahead::new(),
             stale: Cell::new(0),
             swept: Cell::default(),
         }
@@ -92,7 +98,9 @@ impl Queue {
     /// A greenlet that stays here.
     #[inline]
     pub(crate) fn push_ring(&self, entry: Entry) {
-        self.ring().push_back((entry, self.pushed.get()));
+        let ring = self.ring();
+        self.ahead.pushing(ring, entry);
+        ring.push_back((entry, self.pushed.get()));
     }
 
     /// A greenlet that any hub may take. Gives the length of the queue it went to.
@@ -183,33 +191,11 @@ impl Queue {
     pub(crate) fn pop(&self) -> Option<Entry> {
         let ring = self.ring();
         if self.deque_at_most.get() == 0 && self.overflow_at_most.get() == 0 {
-            let entry = ring.pop_front().map(|(entry, _)| entry);
-            // Where one was woken others were: who only yields to each other does not look.
-            if entry.is_some_and(Entry::is_woken) {
-                self.fetch_ahead();
-            }
-            return entry;
+            let (entry, _) = ring.pop_front()?;
+            self.ahead.popped(ring, entry);
+            return Some(entry);
         }
         self.pop_mixed()
-    }
-
-    /// Has the processor fetch what greenlets touch that have been parked, perhaps for long: the header of the one after
-    /// the next, and the stack of the next, whose header came a turn ago.
-    #[inline(always)]
-    fn fetch_ahead(&self) {
-        let ring = self.ring();
-        if let Some((later, _)) = ring.get(1)
-            && later.is_woken()
-        {
-            prefetch(later.header().as_ptr().cast(), header::LINES_OF_A_WAIT);
-        }
-        if let Some((next, _)) = ring.front()
-            && next.is_woken()
-        {
-            // SAFETY: the entry is the right to run, so the greenlet is alive and its context ours to look at.
-            let context = unsafe { (*next.header().as_ref().fiber.context.get()).as_ref() };
-            context.inspect(|context| context.fetch());
-        }
     }
 
     fn pop_mixed(&self) -> Option<Entry> {

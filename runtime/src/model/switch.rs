@@ -13,7 +13,7 @@ pub(crate) struct Context;
 
 impl Context {
     /// Nothing: a model knows of no caches.
-    pub(crate) fn fetch(&self) {}
+    pub(crate) fn fetch(&self, _lines: usize) {}
 
     /// Returns when the greenlet is resumed.
     ///

@@ -141,7 +141,7 @@ impl Builder {
 
     /// Lets started greenlets move between hubs too: an idle hub takes them over at any suspension point, and one
     /// that is woken goes to its waker's hub. `GREENHUB_MIGRATE=every` in the environment makes each greenlet resume on
-    /// another hub than last time, for tests.
+    /// another hub than last time, for tests. With one hub there is nowhere to go, and both change nothing.
     ///
     /// # Safety
     ///
@@ -275,8 +275,10 @@ impl Builder {
             ..StackConfig::default()
         })?;
         let id = crate::ids::next();
+        // From a single hub nothing can be taken, so its greenlets need not lie where it could.
+        let migration = if hubs == 1 { Migration::Never } else { self.migration };
         let queues: Vec<Queue> =
-            (0..hubs).map(|_| Queue::new(self.migration != Migration::Never, hubs > 1)).collect();
+            (0..hubs).map(|_| Queue::new(migration != Migration::Never, hubs > 1)).collect();
         // What can fail comes first: a mailbox once opened lives for ever, and is given back by a runtime's end only.
         let new_reactor = |index| {
             Reactor::new().map_err(|error| {
@@ -303,7 +305,7 @@ impl Builder {
             generation: fork::generation(),
             hubs: shared_hubs.into(),
             watch: Watch::new(hubs),
-            migration: self.migration,
+            migration,
             stack_size,
             stacks,
             blocking: BlockingPool::new(self.blocking_threads, BlockingPool::IDLE),

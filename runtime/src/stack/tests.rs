@@ -206,7 +206,8 @@ fn a_limit_of_no_stacks_is_refused() {
 #[test]
 fn a_parked_coroutine_touches_the_top_page_only() {
     let mut cache = new_cache(StackConfig::default());
-    for colour in 0..20 {
+    // More than there are colours.
+    for slot in 0..32 {
         let stack = cache.take(StackSize::DEFAULT).unwrap();
         assert_eq!(resident_pages(&stack), 0, "a stack that nobody used yet");
         let mut coroutine =
@@ -214,7 +215,7 @@ fn a_parked_coroutine_touches_the_top_page_only() {
         coroutine.resume(());
         assert!(matches!(coroutine.resume(()), CoroutineResult::Return(())));
         let stack = coroutine.into_stack();
-        assert_eq!(resident_pages(&stack), 1, "colour {colour}");
+        assert_eq!(resident_pages(&stack), 1, "slot {slot}");
         // Kept, so that the next one has another colour.
         std::mem::forget(stack);
     }

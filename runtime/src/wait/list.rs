@@ -1,10 +1,10 @@
 //! The wait list: who waits for one object, in the order they came.
 //!
-//! A [`List`] is an intrusive doubly linked queue whose nodes live on the waiters' own stacks, so that waiting
-//! allocates nothing. It is always part of a state `S` behind one short lock, and everything here happens under that
-//! lock: a lock, a semaphore or a channel keeps its slow-path state beside its list. The list itself knows nothing of
-//! permits or messages; each node carries an *entry* of the owner's choosing, in which a waker leaves what it hands
-//! over.
+//! A [`List`] is an intrusive doubly linked queue. The nodes of greenlets lie in their headers ([`Room`](super::Room)), those of
+//! threads, and what is too large for that, on the waiters' stacks; so waiting allocates nothing. A list is always part of a
+//! state `S` behind one short lock, and everything here happens under that lock: a lock, a semaphore or a channel keeps its
+//! slow-path state beside its list. The list itself knows nothing of permits or messages; each node carries an *entry* of the
+//! owner's choosing, in which a waker leaves what it hands over.
 //!
 //! Who may do what
 //!
@@ -26,6 +26,8 @@
 
 use super::waiter::{Ended, Interrupts, Reason, Waiter, Wakeup, deliver_interrupts, park};
 use crate::facade::{ShortMutex, ShortMutexGuard, UnsafeCell, instant_now};
+use crate::greenlet::header::fetch_around_node;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Instant;
 
@@ -39,7 +41,7 @@ pub(crate) struct List<T> {
 // through the list an entry may be written by one thread and read by another, hence `T: Send`.
 unsafe impl<T: Send> Send for List<T> {}
 
-/// One waiter in line. Lives in the frame of [`Wait::run`] and is reached from the list while it is in line.
+/// One waiter in line. Lies where [`Wait::run`] puts it and is reached from the list while it is in line.
 struct Node<T> {
     cell: UnsafeCell<NodeState<T>>,
 }
@@ -47,12 +49,16 @@ struct Node<T> {
 /// What a node holds; all of it belongs to whoever holds the list's lock, and from a waker's [`Waiter::wake`] on to the
 /// waiter.
 struct NodeState<T> {
+    /// [`Node::TAKEN_OUT`]: not linked any more, since a waker has ended the wait, or has come too late for that.
     prev: *const Node<T>,
     next: *const Node<T>,
-    /// Linked. Otherwise taken out of line by a waker that ended the wait, or that came too late for it.
-    in_line: bool,
     waiter: Waiter,
     entry: T,
+}
+
+impl<T> Node<T> {
+    /// The address of no node. (A word of its own would leave less room for the entry.)
+    const TAKEN_OUT: *const Self = ptr::dangling();
 }
 
 /// At which end a waiter joins the line.
@@ -109,12 +115,13 @@ impl<T> List<T> {
             return Ok(None);
         }
         let node = self.head;
+        fetch_around_node(node.cast());
         // SAFETY: linked nodes are alive, and `&mut self` means that the lock is held. The reference ends here.
         let waiter = unsafe {
             (*node).cell.with_mut(|state| {
                 let state = &mut *state;
                 self.unlink(state);
-                state.in_line = false;
+                state.prev = Node::TAKEN_OUT;
                 exchange(&mut state.entry, self);
                 state.waiter
             })
@@ -286,7 +293,7 @@ impl Wait {
         self.run(lock, state, list, side, entry, || ())
     }
 
-    /// As [`Wait::in_line`]; `enlisted` runs when the caller stands in line and the lock is released.
+    /// As [`Wait::in_line`]; `enlisted` runs when the caller stands in line and the lock is released. It must not wait itself.
     ///
     /// Inlined, with all between here and the switch, because returns are predicted badly after a switch: each frame
     /// less saves a misprediction.
@@ -300,19 +307,19 @@ impl Wait {
         entry: T,
         enlisted: impl FnOnce(),
     ) -> Waited<'a, S, T> {
-        let mut waiter = Waiter::current();
-        let node = Node {
-            cell: UnsafeCell::new(NodeState {
-                prev: ptr::null(),
-                next: ptr::null(),
-                in_line: true,
-                waiter,
-                entry,
-            }),
+        let mut here = MaybeUninit::uninit();
+        let (mut waiter, room) = Waiter::current_and_room::<Node<T>>();
+        let place = if room.is_null() { here.as_mut_ptr() } else { room };
+        let cell = UnsafeCell::new(NodeState { prev: ptr::null(), next: ptr::null(), waiter, entry });
+        // SAFETY: room for one node. In the header nobody else uses it: the caller stands in no other line, and until it has
+        // left this one it calls nothing that waits (`enlisted` does not) but `park`, which is told of this wait.
+        let node = unsafe {
+            place.write(Node { cell });
+            &*place
         };
-        // SAFETY: this frame does not end before the node is out of line: `must_stay` aborts on an unwinding, and
-        // the loop below leaves only when a waker has taken the node out, or after unlinking it.
-        unsafe { list(&mut state).link(&node, side) };
+        // SAFETY: neither this frame nor the greenlet ends before the node is out of line: `must_stay` aborts on an unwinding,
+        // and the loop below leaves only when a waker has taken the node out, or after unlinking it.
+        unsafe { list(&mut state).link(node, side) };
         let must_stay = AbortOnUnwind;
         drop(state);
         enlisted();
@@ -320,11 +327,12 @@ impl Wait {
             let ended = park(&waiter, self.deadline, self.interrupts, &self.reason);
             if ended == Ended::Woken {
                 std::mem::forget(must_stay);
-                return Waited::Woken(node.cell.into_inner().entry);
+                // SAFETY: woken, so the node is the caller's, which makes no other use of it.
+                return Waited::Woken(unsafe { place.read() }.cell.into_inner().entry);
             }
             let mut state = lock.lock();
             // SAFETY: not woken, so the node is the lock's, which is held.
-            let in_line = node.cell.with(|node| unsafe { (*node).in_line });
+            let in_line = node.cell.with(|node| unsafe { (*node).prev }) != Node::TAKEN_OUT;
             if in_line && ended == Ended::FalseAlarm {
                 // Same place in line, new epoch.
                 waiter.renew();
@@ -340,7 +348,9 @@ impl Wait {
             break (state, why, !in_line);
         };
         std::mem::forget(must_stay);
-        Waited::Over { state, why, passed_over, entry: node.cell.into_inner().entry }
+        // SAFETY: out of line, so the node is the caller's, which makes no other use of it.
+        let entry = unsafe { place.read() }.cell.into_inner().entry;
+        Waited::Over { state, why, passed_over, entry }
     }
 
     /// After [`Over::Interrupted`]: unwinds if a kill or a timeout is due and may be delivered here. No lock may be
@@ -352,7 +362,7 @@ impl Wait {
     }
 }
 
-/// A frame that holds a linked node must not be left by unwinding: the list would point into freed stack.
+/// A frame with a linked node must not be left by unwinding: the list would point at what is used anew.
 struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {

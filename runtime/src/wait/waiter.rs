@@ -153,6 +153,16 @@ impl Waiter {
         Self::current_thread()
     }
 
+    /// As [`Waiter::current`], and where a node of the caller's may lie from now on until its next wait: null if it has no
+    /// room for that.
+    #[inline(always)]
+    pub(super) fn current_and_room<T>() -> (Waiter, *mut T) {
+        match current::greenlet() {
+            Some(greenlet) => (Waiter::of(greenlet), greenlet.room.place()),
+            None => (Self::current_thread(), std::ptr::null_mut()),
+        }
+    }
+
     /// As [`Waiter::current`] where no greenlet runs.
     #[cold]
     fn current_thread() -> Waiter {
@@ -189,8 +199,8 @@ impl Waiter {
     /// # Safety
     ///
     /// The waiter must still be inside its wait: the caller holds the lock that the waiter takes before it leaves, or
-    /// knows that this very call is what the waiter needs to leave. What the waiter's frame holds may be gone when this
-    /// returns `Some`.
+    /// knows that this very call is what the waiter needs to leave. What the waiter's frame and its node hold may be
+    /// gone when this returns `Some`.
     #[inline]
     pub(crate) unsafe fn wake(&self) -> Option<Wakeup> {
         match self.target.who() {

@@ -26,7 +26,7 @@ pub(crate) struct Place {
 
 /// Every place tests run.
 pub(crate) const ALL: [Place; 6] = [stay(1), stay(2), stay(4), roam(1), roam(2), roam(4)];
-/// Where the order of things is that of one hub.
+/// Where the order of things is that of one hub. (From there nothing can migrate: two names for one thing, as users have them.)
 pub(crate) const ONE_HUB: [Place; 2] = [stay(1), roam(1)];
 /// Where hubs can take from each other.
 pub(crate) const SEVERAL_HUBS: [Place; 4] = [stay(2), stay(4), roam(2), roam(4)];

@@ -1,7 +1,8 @@
 //! Bare headers, for the models of single protocols: a greenlet with a state word, a reference count, an alarm, a place
 //! in the registry, and nothing to run.
 
-use super::{Birth, Header, Kind, Ref, Task, create};
+use super::task::Task;
+use super::{Birth, Header, Kind, Ref, create};
 use crate::greenlet::memory;
 use crate::greenlet::state::State;
 use crate::hub::mailbox::MAILBOXES;

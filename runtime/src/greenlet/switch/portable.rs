@@ -59,7 +59,7 @@ impl Context {
 
     /// Would have the processor fetch the suspended greenlet's stack, but here nobody knows where it was left.
     #[inline(always)]
-    pub(crate) fn fetch(&self) {}
+    pub(crate) fn fetch(&self, _lines: usize) {}
 
     /// The stack of a greenlet that has ended.
     pub(crate) fn into_stack(self) -> Stack {

@@ -122,12 +122,10 @@ impl Context {
         self.other.set(other);
     }
 
-    /// Has the processor fetch what the suspended greenlet will find on its stack: the frames of a blocking call and of
-    /// its caller.
+    /// Has the processor fetch the first cache lines that the suspended greenlet will find on its stack.
     #[inline(always)]
-    pub(crate) fn fetch(&self) {
-        const LINES: usize = 5;
-        memory::prefetch(self.other.get().cast(), LINES);
+    pub(crate) fn fetch(&self, lines: usize) {
+        memory::prefetch(self.other.get().cast(), lines);
     }
 
     /// The stack of a greenlet that has ended.

@@ -171,3 +171,30 @@ fn a_false_alarm_is_no_wake() {
         assert_eq!(waiter.join().unwrap(), (Ended::Interrupted, None));
     });
 }
+
+/// Whether a greenlet that stands in line for an entry of this type has its node in its header. Lets the wait time out.
+fn waits_in_its_header<T>(entry: T) -> bool {
+    let greenlet = crate::greenlet::current::greenlet().expect("in a greenlet").as_ptr();
+    let header = greenlet.addr().get()..greenlet.addr().get() + size_of::<crate::greenlet::header::Header>();
+    let lock = ShortMutex::new(List::<T>::new());
+    let mut inside = false;
+    let wait = Wait {
+        deadline: deadline_after(Duration::from_millis(1)),
+        interrupts: Interrupts::Kept,
+        reason: reason(),
+    };
+    let enlisted = || inside = header.contains(&lock.lock().head.addr());
+    let waited = wait.run(&lock, lock.lock(), |list| list, Side::Back, entry, enlisted);
+    assert!(matches!(waited, Waited::Over { why: Over::TimedOut, .. }));
+    inside
+}
+
+#[test]
+fn a_greenlet_waits_in_its_header_and_with_a_large_entry_on_its_stack() {
+    crate::testing::in_greenlets(|| {
+        assert!(waits_in_its_header(()));
+        assert!(waits_in_its_header(Some(7u64)));
+        assert!(waits_in_its_header(Some(String::from("seven"))));
+        assert!(!waits_in_its_header([7u64; 8]));
+    });
+}
