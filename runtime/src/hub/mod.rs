@@ -260,6 +260,7 @@ impl Hub {
     }
 
     /// Whether a joiner on this hub may take that unstarted greenlet out of its queue.
+    #[inline]
     pub(crate) fn may_claim(&self, header: &Header) -> bool {
         let home = header.home();
         match header.kind {
@@ -269,6 +270,7 @@ impl Hub {
     }
 
     /// A greenlet whose start entry lies in some queue was claimed.
+    #[inline]
     fn note_claimed(&self, header: &Header) {
         if std::ptr::eq(header.home(), self.mailbox) && header.kind == Kind::Free && self.queue.note_stale() {
             self.announce_rest();

@@ -72,6 +72,7 @@ impl Alarm {
     }
 
     /// When it wants to be woken.
+    #[inline]
     pub(crate) fn deadline(&self) -> u64 {
         self.deadline.load(Ordering::Relaxed)
     }

@@ -21,6 +21,7 @@ unsafe impl Send for Entry {}
 unsafe impl Word for Entry {}
 
 impl Entry {
+    #[inline]
     pub(crate) fn start(life: Life) -> Self {
         Self(life.into_raw().map_addr(|address| address | START))
     }
