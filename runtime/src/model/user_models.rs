@@ -64,6 +64,23 @@ fn model_a_permit_is_not_lost_to_an_acquire_that_gives_up() {
     });
 }
 
+/// Who gives up in one line and waits in the next is served in that one alone. Catches a look at a node that wakers still have.
+#[test]
+fn model_who_gives_up_in_one_line_waits_in_the_next() {
+    model(|| {
+        let (first, from_first) = channel::bounded(1);
+        let (second, from_second) = channel::bounded(1);
+        let waiter = {
+            let from_first = from_first.clone();
+            spawn(move || (from_first.recv_timeout(SOON).ok(), from_second.recv().ok()))
+        };
+        first.send(1).unwrap();
+        second.send(2).unwrap();
+        let (early, late) = waiter.join().unwrap();
+        assert_eq!((early.or_else(|| from_first.try_recv().ok()), late), (Some(1), Some(2)));
+    });
+}
+
 /// What the last sender sent before it went is received. Catches a close that overtakes the last message.
 #[test]
 fn model_the_last_message_comes_before_the_close() {
