@@ -7,7 +7,8 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
-/// Enough for the node of a line whose entries are three words: a string's, say. (In models a node also holds what loom knows of it.)
+/// Enough for the node of a line whose entries are three words: a string's, say. (In models a node
+/// also holds what loom knows of it.)
 const WORDS: usize = crate::facade::in_models(64, 7);
 
 /// Room for one node, since a greenlet stands in one line at a time.
