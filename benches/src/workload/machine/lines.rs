@@ -23,7 +23,8 @@ pub(super) const OF_A_ROUND_TRIP: usize = 2 * (STACK + HEADER + CHANNEL);
 #[repr(align(64))]
 struct Line(u64);
 
-/// A greenlet and the channel it receives from: a page of its own below its stack's top, and two blocks.
+/// A greenlet and the channel it receives from: a page of its own below its stack's top, and a block for both, with the one
+/// line of a header that a wait does not touch.
 struct Waiting {
     stack: *mut Line,
     block: Box<[Line; HEADER + CHANNEL + 1]>,

@@ -57,8 +57,8 @@ fn where_both_kinds_may_be_taken_started_ones_go_first_beyond_the_limit() {
     let count = policy::DEQUE_LIMIT + 1;
     for number in 0..count {
         // They lie among the others.
-        if number % 100 == 0 && number < 600 {
-            queue.push_shared(started(count + number / 100));
+        if number < 6 {
+            queue.push_shared(started(count + number));
         }
         queue.push_shared(unstarted(number));
     }
