@@ -10,6 +10,7 @@
 
 use super::StackSize;
 use super::error::NoStack;
+use super::fresh;
 use super::layout::SlotLayout;
 use super::pool::StackPool;
 use super::region::{Region, Slot};
@@ -89,8 +90,30 @@ impl Depot {
         warm + cold
     }
 
-    /// A slot that needs a guard yet.
-    pub(super) fn cut(&mut self, size: StackSize, pool: Weak<StackPool>) -> Result<Slot, NoStack> {
+    /// Moves one slot or, where many were cut before, up to `most` into `shelf`, all of which need a guard yet. Gives how many.
+    ///
+    /// # Errors
+    ///
+    /// [`NoStack`] if there is not even one.
+    pub(super) fn cut(
+        &mut self,
+        size: StackSize,
+        pool: &Weak<StackPool>,
+        shelf: &mut Vec<Slot>,
+        most: usize,
+    ) -> Result<usize, NoStack> {
+        let wanted = fresh::how_many(self.number_cut(), most);
+        for count in 0..wanted {
+            match self.cut_one(size, pool) {
+                Ok(slot) => shelf.push(slot),
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => return Ok(count),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn cut_one(&mut self, size: StackSize, pool: &Weak<StackPool>) -> Result<Slot, NoStack> {
         if let Some(slot) = self.bare.pop() {
             return Ok(slot);
         }
@@ -101,7 +124,7 @@ impl Depot {
                 Some(last) => last.slots * 2,
             };
             let wanted = wanted.min(MOST_SLOTS).min(MOST_BYTES / stride).max(1);
-            let region = Region::reserve(size, wanted, pool)?;
+            let region = Region::reserve(size, wanted, pool.clone())?;
             // SAFETY: just reserved.
             let slots = unsafe { region.as_ref() }.slots();
             self.regions.push(CutRegion { region, slots, cut: 0 });
@@ -119,9 +142,9 @@ impl Depot {
         self.warm.len() > WARM
     }
 
-    /// Takes one back for which there is no guard just now.
-    pub(super) fn give_bare(&mut self, slot: Slot) {
-        self.bare.push(slot);
+    /// Takes those back for which there is no guard just now.
+    pub(super) fn give_bare(&mut self, slots: impl Iterator<Item = Slot>) {
+        self.bare.extend(slots);
     }
 
     /// Takes those back that were in transit.
@@ -137,8 +160,11 @@ impl Depot {
 
     /// Whether any is neither here nor bare: in use, in a cache, or in transit.
     pub(super) fn has_out(&self) -> bool {
-        let cut: usize = self.regions.iter().map(|region| region.cut).sum();
-        cut > self.warm.len() + self.cold.len() + self.bare.len()
+        self.number_cut() > self.warm.len() + self.cold.len() + self.bare.len()
+    }
+
+    fn number_cut(&self) -> usize {
+        self.regions.iter().map(|region| region.cut).sum()
     }
 
     /// Finds out, from time to time, what was not needed since the last time.

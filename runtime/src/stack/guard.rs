@@ -23,6 +23,10 @@ pub(crate) enum GuardPolicy {
     Mprotect,
 }
 
+/// The mark: from Linux 6.13 on; not yet in libc.
+#[cfg(target_os = "linux")]
+pub(super) const MADV_GUARD_INSTALL: libc::c_int = 102;
+
 /// What now guards a stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Guard {
@@ -125,8 +129,6 @@ pub(super) fn marks_work() -> bool {
 /// As [`install`].
 #[cfg(target_os = "linux")]
 unsafe fn mark(start: NonNull<u8>, length: usize) -> io::Result<()> {
-    /// From Linux 6.13 on; not yet in libc.
-    const MADV_GUARD_INSTALL: libc::c_int = 102;
     loop {
         // SAFETY: the caller owns these pages and stores nothing in them.
         if unsafe { libc::madvise(start.as_ptr().cast(), length, MADV_GUARD_INSTALL) } == 0 {

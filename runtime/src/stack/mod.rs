@@ -22,6 +22,7 @@
 mod cache;
 mod depot;
 mod error;
+mod fresh;
 mod guard;
 mod layout;
 pub(crate) mod overflow;

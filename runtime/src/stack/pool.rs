@@ -6,6 +6,7 @@
 
 use super::depot::{Depot, TRIM_INTERVAL};
 use super::error::NoStack;
+use super::fresh;
 use super::guard::GuardPolicy;
 use super::region::Slot;
 use super::size::CLASSES;
@@ -132,7 +133,7 @@ impl StackPool {
         held
     }
 
-    /// Moves up to `most` unused stacks into `shelf`, most recently used last; if there is none, makes one.
+    /// Moves up to `most` unused stacks into `shelf`, most recently used last; if there is none, makes one or some.
     pub(super) fn take(
         self: &Arc<Self>,
         size: StackSize,
@@ -176,15 +177,17 @@ impl StackPool {
             self.stored.fetch_sub(taken, Relaxed);
             return Ok(taken);
         }
-        let slot = depot.cut(size, Arc::downgrade(self))?;
+        let first = shelf.len();
+        let cut = depot.cut(size, &Arc::downgrade(self), shelf, most)?;
         drop(depot);
-        // A system call, so without the lock.
-        if let Err(error) = slot.install_guard(self.config.guards, self.config.unguarded) {
-            self.classes[size.class()].lock().give_bare(slot);
-            return Err(error);
+        // System calls, so without the lock.
+        match fresh::prepare(&shelf[first..], self.config.guards, self.config.unguarded) {
+            Ok(()) => Ok(cut),
+            Err((ready, error)) => {
+                self.classes[size.class()].lock().give_bare(shelf.drain(first + ready..));
+                if ready > 0 { Ok(ready) } else { Err(error) }
+            }
         }
-        shelf.push(slot);
-        Ok(1)
     }
 
     /// Takes unused stacks of one class back; those given first are taken again last.

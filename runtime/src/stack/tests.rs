@@ -110,9 +110,13 @@ fn stacks_of_several_sizes_do_not_mix_or_overlap() {
 fn counts_follow_every_stack() {
     let mut cache = new_cache(StackConfig::default());
     let pool = Arc::clone(cache.pool());
-    let counts = |in_use, cached| assert_eq!(pool.counts(), StackCounts { in_use, cached });
-    counts(0, 0);
+    assert_eq!(pool.counts(), StackCounts { in_use: 0, cached: 0 });
     let mut stacks: Vec<Stack> = (0..300).map(|_| cache.take(small()).unwrap()).collect();
+    let early = pool.counts().cached;
+    assert!(early <= 300 / 8, "{early} of 300 stacks were made too early");
+    let counts = |in_use, cached| {
+        assert_eq!(pool.counts(), StackCounts { in_use, cached: cached + early });
+    };
     counts(300, 0);
     drop(stacks.split_off(290));
     counts(290, 10);
@@ -209,7 +213,7 @@ fn a_parked_coroutine_touches_the_top_page_only() {
     // More than there are colours.
     for slot in 0..32 {
         let stack = cache.take(StackSize::DEFAULT).unwrap();
-        assert_eq!(resident_pages(&stack), 0, "a stack that nobody used yet");
+        assert!(resident_pages(&stack) <= 1, "a stack that nobody used yet");
         let mut coroutine =
             Coroutine::<(), (), (), Stack>::with_stack(stack, |yielder, ()| yielder.suspend(()));
         coroutine.resume(());
