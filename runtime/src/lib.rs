@@ -96,6 +96,7 @@ mod hub {
     pub(crate) mod metrics;
     #[path = "../model/hub.rs"]
     mod modelled;
+    pub(crate) mod offer;
     pub(crate) mod policy;
     pub(crate) mod queue;
     pub(crate) use modelled::*;

@@ -16,6 +16,7 @@ pub(crate) mod idle;
 pub(crate) mod inbox;
 pub(crate) mod mailbox;
 pub(crate) mod metrics;
+pub(crate) mod offer;
 pub(crate) mod place;
 pub(crate) mod policy;
 pub(crate) mod queue;

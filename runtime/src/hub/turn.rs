@@ -7,6 +7,7 @@
 
 use super::Hub;
 use super::idle::{self, Depth, Sleeper};
+use super::offer;
 use super::policy;
 use super::queue::Entry;
 use crate::facade::atomic::Ordering;
@@ -175,6 +176,7 @@ impl Hub {
         pace.looked.set(now);
         if now - pace.polled.get() >= policy::POLL_EVERY {
             self.look_around();
+            offer::make();
             if !self.stackless.is_empty() {
                 self.retry_stackless();
             }

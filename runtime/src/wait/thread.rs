@@ -2,6 +2,7 @@
 
 use super::{Ended, Interrupts};
 use crate::facade::{Arc, Condvar, Mutex};
+use crate::hub::offer;
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -10,48 +11,85 @@ mod model;
 
 /// Where one OS thread waits. Its owner parks; anybody may end the wait whose epoch it knows.
 pub(crate) struct ThreadParker {
-    epoch: Mutex<u32>,
+    wait: Mutex<Wait>,
     ended: Condvar,
+}
+
+struct Wait {
+    /// The owner's next wait, or the one it is in.
+    epoch: u32,
+    /// The owner sleeps.
+    asleep: bool,
+}
+
+/// What came of an attempt to end a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Something else has ended it.
+    Stale,
+    /// It is over, and the owner, which is awake, will see that.
+    Noted,
+    /// It is over, and the owner sleeps until [`ThreadParker::ring`].
+    MustRing,
 }
 
 impl ThreadParker {
     pub(crate) fn new() -> Self {
-        Self { epoch: Mutex::new(0), ended: Condvar::new() }
+        Self { wait: Mutex::new(Wait { epoch: 0, asleep: false }), ended: Condvar::new() }
     }
 
     /// The epoch of the owner's next wait.
     pub(crate) fn epoch(&self) -> u32 {
-        *self.epoch.lock()
+        self.wait.lock().epoch
     }
 
-    /// Ends the wait `epoch`. Returns whether this call ended it.
-    pub(crate) fn end(&self, epoch: u32) -> bool {
-        let mut current = self.epoch.lock();
-        if *current != epoch {
-            return false;
+    /// Ends the wait `epoch`.
+    #[must_use = "the owner may sleep"]
+    pub(crate) fn end(&self, epoch: u32) -> End {
+        let mut wait = self.wait.lock();
+        if wait.epoch != epoch {
+            return End::Stale;
         }
-        *current = epoch.wrapping_add(1);
+        wait.epoch = epoch.wrapping_add(1);
+        if !wait.asleep {
+            return End::Noted;
+        }
+        offer::called();
+        End::MustRing
+    }
+
+    /// Wakes the owner from a wait that was ended. Not to be called under a lock that the owner takes next: where cores are
+    /// few it runs at once, in the caller's place, and would give its core away to wait for that lock.
+    pub(crate) fn ring(&self) {
         self.ended.notify_one();
-        true
     }
 
     /// Blocks the owner until the wait `epoch` has ended, or until `deadline`. Returns whether a wake ended it; at
     /// the deadline the wait is ended here, so that a later waker finds it over.
     pub(crate) fn park(&self, epoch: u32, deadline: Option<Instant>) -> bool {
-        let mut current = self.epoch.lock();
-        while *current == epoch {
+        let mut wait = self.wait.lock();
+        if wait.epoch != epoch {
+            return true;
+        }
+        wait.asleep = true;
+        let woken = loop {
             match deadline {
-                None => self.ended.wait(&mut current),
+                None => self.ended.wait(&mut wait),
                 Some(at) => {
-                    let _timed_out = self.ended.wait_until(&mut current, at);
-                    if *current == epoch && crate::facade::instant_now() >= at {
-                        *current = epoch.wrapping_add(1);
-                        return false;
+                    let _timed_out = self.ended.wait_until(&mut wait, at);
+                    if wait.epoch == epoch && crate::facade::instant_now() >= at {
+                        wait.epoch = epoch.wrapping_add(1);
+                        break false;
                     }
                 }
             }
-        }
-        true
+            if wait.epoch != epoch {
+                offer::came();
+                break true;
+            }
+        };
+        wait.asleep = false;
+        woken
     }
 }
 

@@ -1,7 +1,8 @@
 //! [`Waiter`]: the caller, named so that somebody else can end its wait exactly once.
 
+use crate::facade::Arc;
 use crate::greenlet::{current, header::Header, park, state::Wake, wake::Runnable};
-use crate::wait::thread::{self, ThreadSelf};
+use crate::wait::thread::{self, End, ThreadSelf};
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -51,32 +52,59 @@ unsafe impl Send for Waiter {}
 // SAFETY: as above.
 unsafe impl Sync for Waiter {}
 
-/// What the waker still owes: putting the woken greenlet on its queue. To be paid after the list's lock is released
-/// (a push may take another hub's inbox), and never dropped.
-#[must_use = "a woken greenlet runs only once it is delivered"]
-pub(crate) struct Wakeup(Option<Runnable>);
+/// What the waker still owes: putting the woken greenlet on its queue, or waking the thread, of which it keeps a reference. To be
+/// paid after the list's lock is released (a push may take another hub's inbox, and a thread takes the list's lock as soon as it
+/// is up), and never dropped.
+#[must_use = "what was woken runs only once it is delivered"]
+pub(crate) struct Wakeup(Option<Target>);
+
+// SAFETY: it is the right to push a greenlet, as a `Runnable` is, or a reference of an `Arc` whose value is `Send` and `Sync`.
+unsafe impl Send for Wakeup {}
 
 impl Wakeup {
-    /// The waiter is a thread, which has been told, or a greenlet that was still awake: nothing is left to do.
+    /// The waiter was still awake: nothing is left to do.
     #[inline]
     fn done() -> Self {
         Self(None)
     }
 
-    /// Makes the woken greenlet runnable.
+    /// Makes the woken greenlet runnable, or wakes the thread.
     #[inline]
     pub(crate) fn deliver(self) {
-        if let Some(runnable) = self.0 {
+        if let Some(runnable) = self.runnable() {
             runnable.deliver();
         }
     }
 
-    /// As `deliver`, but if the greenlet lives on this hub it runs next, once.
+    /// As `deliver`, but if it is a greenlet that lives on this hub it runs next, once.
     pub(crate) fn deliver_next(self) {
-        if let Some(runnable) = self.0 {
+        if let Some(runnable) = self.runnable() {
             runnable.deliver_next();
         }
     }
+
+    /// The greenlet; a thread is woken here.
+    #[inline]
+    fn runnable(self) -> Option<Runnable> {
+        match self.0?.who() {
+            // SAFETY: `wake` had the verdict that whoever holds this owns the push, which there is one of.
+            Who::Greenlet(greenlet) => Some(unsafe { Runnable::from_wake(greenlet) }),
+            Who::Thread(thread) => {
+                // SAFETY: `wake` gave this its own reference, which ends here.
+                unsafe { ring(thread) };
+                None
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// `thread` is that of an `Arc`, a count of which the caller gives away.
+#[cold]
+unsafe fn ring(thread: NonNull<ThreadSelf>) {
+    // SAFETY: the caller's promise.
+    unsafe { Arc::from_raw(thread.as_ptr().cast_const()) }.parker.ring();
 }
 
 /// Whether kill and enclosing timeouts may end a wait early.
@@ -210,15 +238,23 @@ impl Waiter {
                 let header = unsafe { greenlet.as_ref() };
                 header.alive.in_use();
                 match header.state.wake(self.epoch) {
-                    // SAFETY: the verdict says that we own the push.
-                    Wake::Enqueue => Some(Wakeup(Some(unsafe { Runnable::from_wake(greenlet) }))),
+                    Wake::Enqueue => Some(Wakeup(Some(self.target))),
                     Wake::Noted => Some(Wakeup::done()),
                     Wake::Stale => None,
                 }
             }
             Who::Thread(thread) => {
                 // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
-                unsafe { ThreadSelf::share(thread) }.parker.end(self.epoch).then(Wakeup::done)
+                let thread = unsafe { ThreadSelf::share(thread) };
+                match thread.parker.end(self.epoch) {
+                    End::Stale => None,
+                    End::Noted => Some(Wakeup::done()),
+                    End::MustRing => {
+                        // The reference goes with it.
+                        let _kept = Arc::into_raw(thread);
+                        Some(Wakeup(Some(self.target)))
+                    }
+                }
             }
         }
     }
