@@ -88,7 +88,7 @@ impl<T> Shared<T> {
         match self.put(&mut inner, message) {
             Ok(wakeup) => {
                 drop(inner);
-                deliver(wakeup);
+                wakeup.deliver();
                 Ok(())
             }
             Err(message) => self.send_slowly(inner, message, patience, what),
@@ -136,7 +136,7 @@ impl<T> Shared<T> {
             message = match self.put(&mut inner, message) {
                 Ok(wakeup) => {
                     drop(inner);
-                    deliver(wakeup);
+                    wakeup.deliver();
                     return Ok(());
                 }
                 Err(message) => message,
@@ -153,7 +153,7 @@ impl<T> Shared<T> {
         match inner.take() {
             Some((message, wakeup)) => {
                 drop(inner);
-                deliver(wakeup);
+                wakeup.deliver();
                 Ok(message)
             }
             None => self.recv_slowly(inner, patience, what),
@@ -185,30 +185,36 @@ impl<T> Shared<T> {
             inner = self.inner.lock();
             if let Some((message, wakeup)) = inner.take() {
                 drop(inner);
-                deliver(wakeup);
+                wakeup.deliver();
                 return Ok(message);
             }
         }
     }
 
     /// Hands the message to a waiting receiver or puts it in the buffer; gives it back if there is neither.
-    #[inline]
-    fn put(&self, inner: &mut Inner<T>, mut message: T) -> Result<Option<Wakeup>, T> {
+    #[inline(always)]
+    fn put(&self, inner: &mut Inner<T>, message: T) -> Result<Wakeup, T> {
         if inner.buffer.closed {
             return Err(message);
         }
-        if !inner.receivers.is_empty() {
-            let mut given = Some(message);
-            match inner.receivers.wake_next(&mut given) {
-                Some(wakeup) => return Ok(Some(wakeup)),
-                None => message = given.expect("taken by nobody"),
-            }
+        if inner.receivers.is_empty() {
+            return self.store(inner, message);
         }
+        let mut given = Some(message);
+        match inner.receivers.wake_next(&mut given) {
+            Some(wakeup) => Ok(wakeup),
+            None => self.store(inner, given.expect("taken by nobody")),
+        }
+    }
+
+    /// Puts the message in the buffer; gives it back if there is no room.
+    #[inline]
+    fn store(&self, inner: &mut Inner<T>, message: T) -> Result<Wakeup, T> {
         match inner.buffer.push(message) {
-            Ok(()) => Ok(None),
-            Err(message) if self.make_room(inner) => inner.buffer.push(message).map(|()| None),
-            Err(message) => Err(message),
+            Err(message) if self.make_room(inner) => inner.buffer.push(message),
+            stored => stored,
         }
+        .map(|()| Wakeup::none())
     }
 
     /// Makes a full buffer larger, if it may be.
@@ -274,26 +280,25 @@ impl<T> Shared<T> {
 
 impl<T> Inner<T> {
     /// Takes the oldest message. The place it leaves goes to the longest-waiting sender.
-    #[inline]
-    fn take(&mut self) -> Option<(T, Option<Wakeup>)> {
-        let from_buffer = self.buffer.pop();
+    #[inline(always)]
+    fn take(&mut self) -> Option<(T, Wakeup)> {
         if self.senders.is_empty() {
-            return from_buffer.map(|message| (message, None));
+            return self.buffer.pop().map(|message| (message, Wakeup::none()));
         }
+        self.take_and_refill()
+    }
+
+    /// As `take`, where a sender waits.
+    #[inline(never)]
+    fn take_and_refill(&mut self) -> Option<(T, Wakeup)> {
+        let from_buffer = self.buffer.pop();
         let mut from_sender = None;
-        let wakeup = self.senders.wake_next(&mut from_sender);
+        let wakeup = self.senders.wake_next(&mut from_sender).unwrap_or(Wakeup::none());
         let Some(message) = from_buffer else { return from_sender.map(|message| (message, wakeup)) };
         if let Some(next) = from_sender {
             let pushed = self.buffer.push(next);
             assert!(pushed.is_ok(), "there is the room of what was taken out");
         }
         Some((message, wakeup))
-    }
-}
-
-#[inline]
-fn deliver(wakeup: Option<Wakeup>) {
-    if let Some(wakeup) = wakeup {
-        wakeup.deliver();
     }
 }

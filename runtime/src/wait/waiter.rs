@@ -62,9 +62,9 @@ pub(crate) struct Wakeup(Option<Target>);
 unsafe impl Send for Wakeup {}
 
 impl Wakeup {
-    /// The waiter was still awake: nothing is left to do.
-    #[inline]
-    fn done() -> Self {
+    /// Nothing is owed: nobody was woken, or a waiter that was still awake.
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
         Self(None)
     }
 
@@ -239,7 +239,7 @@ impl Waiter {
                 header.alive.in_use();
                 match header.state.wake(self.epoch) {
                     Wake::Enqueue => Some(Wakeup(Some(self.target))),
-                    Wake::Noted => Some(Wakeup::done()),
+                    Wake::Noted => Some(Wakeup::none()),
                     Wake::Stale => None,
                 }
             }
@@ -248,7 +248,7 @@ impl Waiter {
                 let thread = unsafe { ThreadSelf::share(thread) };
                 match thread.parker.end(self.epoch) {
                     End::Stale => None,
-                    End::Noted => Some(Wakeup::done()),
+                    End::Noted => Some(Wakeup::none()),
                     End::MustRing => {
                         // The reference goes with it.
                         let _kept = Arc::into_raw(thread);
