@@ -81,7 +81,7 @@ impl<T> Shared<T> {
         observable!(what, self.send_now(message, patience, what))
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_now(&self, message: T, patience: Patience, what: CallName) -> Result<(), SendTimeoutError<T>> {
         self.alive.in_use();
         let mut inner = self.inner.lock();

@@ -1,6 +1,6 @@
 //! Waking: where a greenlet goes whose wait somebody has just ended.
 
-use super::current;
+use super::current::{self, HubPtr};
 use super::header::Header;
 use crate::hub::queue::Entry;
 use std::ptr::NonNull;
@@ -28,11 +28,18 @@ impl Runnable {
     pub(crate) fn deliver(self) {
         // SAFETY: a greenlet that may run has not ended.
         let header = unsafe { self.0.as_ref() };
-        if let Some(hub) = current::hub() {
-            if std::ptr::eq(header.home(), hub.mailbox()) {
-                hub.push_ready(Entry::woken(self.0));
-                return;
-            }
+        match current::hub() {
+            Some(hub) if std::ptr::eq(header.home(), hub.mailbox()) => hub.push_ready(Entry::woken(self.0)),
+            hub => self.deliver_elsewhere(hub),
+        }
+    }
+
+    /// As [`Runnable::deliver`], to a greenlet of another hub than the waker's.
+    #[inline(never)]
+    fn deliver_elsewhere(self, waker: Option<HubPtr>) {
+        // SAFETY: as above.
+        let header = unsafe { self.0.as_ref() };
+        if let Some(hub) = waker {
             if hub.adopts(header) {
                 hub.push_migrating(Entry::resume(self.0));
                 return;

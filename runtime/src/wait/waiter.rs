@@ -243,18 +243,26 @@ impl Waiter {
                     Wake::Stale => None,
                 }
             }
-            Who::Thread(thread) => {
-                // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
-                let thread = unsafe { ThreadSelf::share(thread) };
-                match thread.parker.end(self.epoch) {
-                    End::Stale => None,
-                    End::Noted => Some(Wakeup::none()),
-                    End::MustRing => {
-                        // The reference goes with it.
-                        let _kept = Arc::into_raw(thread);
-                        Some(Wakeup(Some(self.target)))
-                    }
-                }
+            // SAFETY: the caller's promise.
+            Who::Thread(thread) => unsafe { self.wake_thread(thread) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Waiter::wake`]; the target is this thread.
+    #[cold]
+    #[inline(never)]
+    unsafe fn wake_thread(&self, thread: NonNull<ThreadSelf>) -> Option<Wakeup> {
+        // SAFETY: a thread inside its wait has not ended, so what it keeps of itself is alive.
+        let thread = unsafe { ThreadSelf::share(thread) };
+        match thread.parker.end(self.epoch) {
+            End::Stale => None,
+            End::Noted => Some(Wakeup::none()),
+            End::MustRing => {
+                // The reference goes with it.
+                let _kept = Arc::into_raw(thread);
+                Some(Wakeup(Some(self.target)))
             }
         }
     }
