@@ -52,8 +52,6 @@ use std::sync::atomic::Ordering;
 /// A stack, owned. To be given back to a [`StackCache`]; dropping it sends it back to its pool the long way.
 pub(crate) struct Stack {
     slot: ManuallyDrop<Slot>,
-    /// The slot's base, kept because every switch asks for it.
-    base: StackPointer,
 }
 
 impl Stack {
@@ -62,7 +60,7 @@ impl Stack {
         let (lowest, size) = slot.usable();
         // SAFETY: the memory of a slot is its holder's.
         unsafe { sanitize::revive_stack(lowest, size) };
-        Stack { base: slot.base(), slot: ManuallyDrop::new(slot) }
+        Stack { slot: ManuallyDrop::new(slot) }
     }
 
     #[inline]
@@ -129,7 +127,7 @@ impl Stack {
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {
-        self.base
+        self.slot.base()
     }
 
     #[inline]

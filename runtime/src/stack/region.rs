@@ -61,6 +61,8 @@ unsafe impl Sync for Region {}
 /// one to hold it; it is not dropped but passed on, from the depot to a cache to a [`Stack`](super::Stack) and back.
 pub(super) struct Slot {
     pub(super) region: NonNull<Region>,
+    /// Where the stack begins to grow down, reckoned once: each start and end of a greenlet asks for it.
+    base: NonNull<u8>,
     index: u32,
     pub(super) size: StackSize,
 }
@@ -128,8 +130,11 @@ impl Region {
         // SAFETY: the pool keeps the region alive.
         let this = unsafe { region.as_ref() };
         debug_assert!(index < this.slots);
+        let base = this.layout.base(this.start.addr().get(), index);
+        // SAFETY: an address inside a mapping, none of which is at address zero.
+        let base = this.start.with_addr(unsafe { NonZeroUsize::new_unchecked(base) });
         // Lossless: a region has at most 64 Ki slots.
-        Slot { region, index: index as u32, size: this.size }
+        Slot { region, base, index: index as u32, size: this.size }
     }
 
     /// Frees the region, or leaves it to the `out` slots that are not home.
@@ -185,10 +190,7 @@ impl Slot {
     /// Where the stack begins to grow down; the header lies here.
     #[inline]
     pub(super) fn base(&self) -> NonZeroUsize {
-        let region = self.region();
-        let base = region.layout.base(region.start.addr().get(), self.index as usize);
-        // SAFETY: an address inside a mapping, none of which is at address zero.
-        unsafe { NonZeroUsize::new_unchecked(base) }
+        self.base.addr()
     }
 
     /// The lowest address, where the guard begins.
@@ -196,7 +198,7 @@ impl Slot {
     pub(super) fn limit(&self) -> NonZeroUsize {
         let region = self.region();
         let limit = region.layout.limit(region.start.addr().get(), self.index as usize);
-        // SAFETY: as for the base.
+        // SAFETY: an address inside a mapping, none of which is at address zero.
         unsafe { NonZeroUsize::new_unchecked(limit) }
     }
 
@@ -235,12 +237,13 @@ impl Slot {
     #[cfg(all(target_arch = "x86_64", unix, not(greenhub_portable_switch)))]
     #[inline]
     pub(super) fn top(&self) -> *mut u64 {
-        self.region().start.with_addr(self.base()).as_ptr().cast()
+        self.base.as_ptr().cast()
     }
 
     /// The word in which the hub names the greenlet that runs here.
+    #[inline]
     pub(super) fn owner(&self) -> &AtomicPtr<()> {
-        let header = self.region().start.with_addr(self.base()).cast::<AtomicPtr<()>>();
+        let header = self.base.cast::<AtomicPtr<()>>();
         // SAFETY: the header lies at the base, inside the mapping, aligned to 16 bytes, above all frames; it starts
         // as zero, which is null, and is only ever used as this atomic. The slot keeps the region mapped.
         unsafe { header.as_ref() }
