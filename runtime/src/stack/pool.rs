@@ -180,8 +180,8 @@ impl StackPool {
         let first = shelf.len();
         let cut = depot.cut(size, &Arc::downgrade(self), shelf, most)?;
         drop(depot);
-        // System calls, so without the lock.
-        match fresh::prepare(&shelf[first..], self.config.guards, self.config.unguarded) {
+        // System calls, or one, so without the lock.
+        match fresh::guard_all(&shelf[first..], self.config.guards, self.config.unguarded) {
             Ok(()) => Ok(cut),
             Err((ready, error)) => {
                 self.classes[size.class()].lock().give_bare(shelf.drain(first + ready..));

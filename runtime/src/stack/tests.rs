@@ -213,7 +213,7 @@ fn a_parked_coroutine_touches_the_top_page_only() {
     // More than there are colours.
     for slot in 0..32 {
         let stack = cache.take(StackSize::DEFAULT).unwrap();
-        assert!(resident_pages(&stack) <= 1, "a stack that nobody used yet");
+        assert_eq!(resident_pages(&stack), 0, "a stack that nobody used yet");
         let mut coroutine =
             Coroutine::<(), (), (), Stack>::with_stack(stack, |yielder, ()| yielder.suspend(()));
         coroutine.resume(());
