@@ -5,6 +5,7 @@
 //! value and not a reference into the thread-local, and what it returns must not be used across a switch.
 
 use super::header::Header;
+use super::memory::Blocks;
 use crate::facade::{Arc, ThreadMark, thread_cell, thread_local, thread_pointer};
 use crate::hub::Hub;
 use crate::wait::thread::ThreadSelf;
@@ -24,6 +25,11 @@ thread_cell! {
 thread_local! {
     /// What a plain OS thread (or a hub's thread inside a panic hook) needs to wait.
     static THREAD: Arc<ThreadSelf> = ThreadSelf::new();
+}
+
+std::thread_local! {
+    /// The memory for headers and channels that an OS thread keeps which is no hub's.
+    static BLOCKS: Blocks = const { Blocks::new() };
 }
 
 /// The hub of this OS thread. Stale after the next suspension.
@@ -110,6 +116,13 @@ pub(crate) fn check_may_block() {
             hub.index()
         );
     }
+}
+
+/// Calls `f` with the blocks of this OS thread, which is no hub's; `None` once it has given them up, at its end. `f` does not
+/// suspend.
+#[inline(never)]
+pub(super) fn with_thread_blocks<R>(f: impl FnOnce(&Blocks) -> R) -> Option<R> {
+    BLOCKS.try_with(f).ok()
 }
 
 /// The waiting place of this OS thread.

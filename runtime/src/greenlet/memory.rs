@@ -3,29 +3,42 @@
 //! A greenlet's header, result and closure are one block. Blocks come and go at the rate of spawns and in bursts (a
 //! join leaves a stale queue entry, and those are swept many at a time), which is what a general allocator's fast path
 //! is not made for; and the block freed last is the one in the cache. Sizes are rounded up to cache lines, so that
-//! greenlets of different closures share blocks.
+//! greenlets of different closures share blocks. What a hub does not have, and what it does not keep, comes from and goes to
+//! the [store] that all share, a batch at a time.
+
+mod slab;
+mod store;
+#[cfg(all(test, not(greenhub_loom)))]
+mod tests;
 
 use super::current;
 use crate::facade::memory::{alloc, dealloc};
+use crate::runtime::fork;
 use crate::sanitize::KEEPS_FREED_BLOCKS;
+use slab::size;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use store::{Batch, batch_of};
+
+pub(crate) use store::STORE;
 
 /// A cache line.
 pub(crate) const LINE: usize = 64;
 /// Blocks up to this size are kept; a closure that carries more pays for an allocation.
 const LARGEST: usize = 1024;
-/// A header with a small closure and result has no more; a larger block's end is not worth a fetch.
-const MOST_LINES: usize = 6;
+/// A small task has no more (`header/task.rs` sees to that); a larger block's end is not worth a fetch.
+pub(crate) const MOST_LINES: usize = 6;
 const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
-/// How much one hub keeps at most, not counting what it takes to align blocks: a burst of some ten thousand greenlets.
-const KEEP: usize = crate::facade::in_models(0, 8 << 20);
-/// How much it keeps while it is idle.
+/// How much one hub keeps at most: a burst of some twenty thousand greenlets.
+const KEEP: usize = 8 << 20;
+/// How much it keeps while it is idle, and how much any other thread keeps that spawns or joins.
 const KEEP_IDLE: usize = 256 << 10;
+/// Whether blocks come from the store. In models each is an allocation of its own, whose end is watched.
+const ARE_KEPT: bool = crate::facade::in_models(false, KEEPS_FREED_BLOCKS);
 
-/// The blocks that one hub keeps.
+/// The blocks that one hub, or one other thread, keeps.
 pub(crate) struct Blocks {
     free: [Cell<*mut Free>; CLASSES],
     kept: Cell<usize>,
@@ -38,46 +51,10 @@ struct Free {
 
 /// The class of a block, if blocks like it are kept.
 const fn class(layout: Layout) -> Option<usize> {
-    if KEEPS_FREED_BLOCKS && layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
+    if ARE_KEPT && layout.size() <= LARGEST && layout.size() > 0 && layout.align() <= ALIGN {
         Some((layout.size() - 1) / LINE)
     } else {
         None
-    }
-}
-
-/// How the block of a class is allocated: with room for the way to the first cache line's start, and to note how long that is.
-const fn class_layout(class: usize) -> Layout {
-    match Layout::from_size_align((class + 2) * LINE, ALIGN) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a few cache lines are a valid layout"),
-    }
-}
-
-/// A new block of a class. It begins with a cache line: blocks go to and fro between hubs, and two that shared one would
-/// be slow for both. (Allocators are slower by half where they are asked for that.)
-#[cold]
-fn fresh_block(class: usize) -> NonNull<u8> {
-    let start = fresh(class_layout(class));
-    let way = LINE - start.addr().get() % LINE;
-    // SAFETY: `way` is a multiple of `ALIGN`, not zero and at most a line, which the layout has room for, before the block
-    // and, for the note, at the end of the way.
-    unsafe {
-        let block = start.add(way);
-        block.cast::<usize>().sub(1).write(way);
-        block
-    }
-}
-
-/// Gives the memory of a block back.
-///
-/// # Safety
-///
-/// `block` came from [`fresh_block`] with this class, and nothing refers to it any more.
-unsafe fn free_block(class: usize, block: NonNull<u8>) {
-    // SAFETY: noted by `fresh_block`, and what lies before a block is not part of it.
-    unsafe {
-        let way = block.cast::<usize>().sub(1).read();
-        dealloc(block.as_ptr().sub(way), class_layout(class));
     }
 }
 
@@ -85,9 +62,12 @@ unsafe fn free_block(class: usize, block: NonNull<u8>) {
 #[inline]
 pub(crate) fn take(layout: Layout) -> NonNull<u8> {
     let Some(class) = class(layout) else { return fresh(layout) };
-    match current::hub().and_then(|hub| hub.blocks.pop(class)) {
-        Some(block) => block,
-        None => fresh_block(class),
+    match current::hub() {
+        Some(hub) => match hub.blocks.pop(class) {
+            Some(block) => block,
+            None => hub.blocks.refill(class),
+        },
+        None => take_outside(class),
     }
 }
 
@@ -97,7 +77,6 @@ pub(crate) fn take(layout: Layout) -> NonNull<u8> {
 ///
 /// `block` came from [`take`] with this layout, and nothing refers to it any more.
 #[inline]
-#[allow(clippy::absurd_extreme_comparisons, reason = "in models nothing is kept")]
 pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
     let Some(class) = class(layout) else {
         // SAFETY: the caller's promise; a block without a class was allocated with its own layout.
@@ -105,14 +84,47 @@ pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
     };
     match current::hub() {
         Some(hub) if hub.blocks.kept.get() < KEEP => hub.blocks.push(class, block),
+        Some(hub) => hub.blocks.push_beyond(class, block),
+        // SAFETY: the caller's promise; a block with a class came from the store, if by way of a hub.
+        None => unsafe { give_outside(class, block) },
+    }
+}
+
+/// What a thread that is no hub takes: it keeps a few blocks of its own.
+#[inline(never)]
+fn take_outside(class: usize) -> NonNull<u8> {
+    let own = current::with_thread_blocks(|blocks| {
+        blocks.pop(class).unwrap_or_else(|| {
+            // There may never have been a hub, so that a fork would not know of the store's lock.
+            fork::watch();
+            blocks.refill(class)
+        })
+    });
+    own.unwrap_or_else(|| STORE.take(class, 1)[0])
+}
+
+/// What a thread that is no hub gives.
+///
+/// # Safety
+///
+/// As [`store::Store::give`] of the one store.
+#[inline(never)]
+unsafe fn give_outside(class: usize, block: NonNull<u8>) {
+    let kept = current::with_thread_blocks(|blocks| {
+        blocks.push(class, block);
+        if blocks.kept.get() > KEEP_IDLE {
+            blocks.give_batch(class);
+        }
+    });
+    if kept.is_none() {
         // SAFETY: the caller's promise.
-        _ => unsafe { free_block(class, block) },
+        unsafe { STORE.give(&[block]) };
     }
 }
 
 #[cold]
 fn fresh(layout: Layout) -> NonNull<u8> {
-    // SAFETY: no layout here is empty: no header, no channel and no buffer that is asked for is.
+    // SAFETY: no layout here is empty: no header, no channel, no buffer that is asked for and no slab is.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
@@ -141,7 +153,7 @@ impl Blocks {
         let head = NonNull::new(self.free[class].get())?;
         // SAFETY: blocks in the list are free and linked by their first word.
         self.free[class].set(unsafe { head.as_ref() }.next);
-        self.kept.set(self.kept.get() - (class + 1) * LINE);
+        self.kept.set(self.kept.get() - size(class));
         // Spawns come in bursts, and what was freed long ago is no longer in the cache: the next one's block comes while
         // this one is filled in.
         prefetch(self.free[class].get().cast(), class + 1);
@@ -154,7 +166,43 @@ impl Blocks {
         // SAFETY: the block is free, and at least a cache line long.
         unsafe { block.write(Free { next: self.free[class].get() }) };
         self.free[class].set(block.as_ptr());
-        self.kept.set(self.kept.get() + (class + 1) * LINE);
+        self.kept.set(self.kept.get() + size(class));
+    }
+
+    /// A block, where none of its class is kept: a batch comes from the store.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, class: usize) -> NonNull<u8> {
+        let batch = STORE.take(class, batch_of(class));
+        // So that they are popped in the order of their addresses, if they are new.
+        batch[1..].iter().rev().for_each(|&block| self.push(class, block));
+        batch[0]
+    }
+
+    /// As [`Blocks::push`], where enough is kept: a batch goes to the store. Another class's, if there is one, for that of
+    /// the class that comes and goes now is wanted again.
+    #[cold]
+    #[inline(never)]
+    fn push_beyond(&self, class: usize, block: NonNull<u8>) {
+        self.push(class, block);
+        let mut others_first = (1..=CLASSES).map(|step| (class + step) % CLASSES);
+        others_first.any(|class| self.give_batch(class));
+    }
+
+    /// Gives a batch of this class to the store; `false` if there is none.
+    fn give_batch(&self, class: usize) -> bool {
+        let mut batch = Batch::new();
+        while batch.len() < batch_of(class)
+            && let Some(block) = self.pop(class)
+        {
+            batch.add(block);
+        }
+        if batch.is_empty() {
+            return false;
+        }
+        // SAFETY: what is pushed here came from the store, and is out of the list now.
+        unsafe { STORE.give(&batch) };
+        true
     }
 
     /// Gives back what an idle hub need not keep.
@@ -164,12 +212,7 @@ impl Blocks {
 
     fn shrink(&self, keep: usize) {
         for class in 0..CLASSES {
-            while self.kept.get() > keep
-                && let Some(block) = self.pop(class)
-            {
-                // SAFETY: a free block of this class, out of the list.
-                unsafe { free_block(class, block) };
-            }
+            while self.kept.get() > keep && self.give_batch(class) {}
         }
     }
 }

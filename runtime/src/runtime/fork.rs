@@ -17,7 +17,7 @@
 //! which a thread locks for a moment where it goes to sleep at a contended lock or wakes somebody there.
 
 use crate::facade::ThreadMark;
-use crate::greenlet::{current, on_error};
+use crate::greenlet::{current, memory, on_error};
 use crate::hub::{mailbox, offer};
 use crate::stack;
 use std::any::Any;
@@ -77,7 +77,7 @@ pub(crate) fn watch() {
 
 /// The guards of all process-wide locks, while a thread forks.
 #[cfg(unix)]
-struct Held(UnsafeCell<Option<[Box<dyn Any>; 4]>>);
+struct Held(UnsafeCell<Option<[Box<dyn Any>; 5]>>);
 
 // SAFETY: only touched by the thread that holds the locks whose guards are in it.
 #[cfg(unix)]
@@ -89,11 +89,12 @@ static HELD: Held = Held(UnsafeCell::new(None));
 /// Before the fork: takes every process-wide lock, so that no other thread is inside one.
 #[cfg(unix)]
 unsafe extern "C" fn prepare() {
-    let guards: [Box<dyn Any>; 4] = [
+    let guards: [Box<dyn Any>; 5] = [
         Box::new(INITIALISING.lock()),
         Box::new(on_error::HANDLER.lock()),
         Box::new(mailbox::FREE.lock()),
         Box::new(stack::OVERFLOW_TABLE.lock()),
+        Box::new(memory::STORE.lock()),
     ];
     // SAFETY: this thread holds the locks.
     unsafe { *HELD.0.get() = Some(guards) };
@@ -151,6 +152,7 @@ mod tests {
         drop(on_error::HANDLER.lock());
         drop(mailbox::FREE.lock());
         drop(stack::OVERFLOW_TABLE.lock());
+        drop(memory::STORE.lock());
     }
 
     #[test]

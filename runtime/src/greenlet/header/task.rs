@@ -51,6 +51,12 @@ pub(super) struct Task<F, T> {
     pub(super) closure: UnsafeCell<Option<F>>,
 }
 
+// What is fetched of a block that is about to be filled in is all of a small task, and no more than that.
+const _: () = {
+    let lines = size_of::<Task<fn(), ()>>().div_ceil(memory::LINE);
+    assert!(lines <= memory::MOST_LINES || !super::AS_SHIPPED);
+};
+
 /// What a new greenlet is given.
 pub(crate) struct Birth {
     pub(crate) state: State,
