@@ -131,6 +131,29 @@ fn a_child_may_set_an_error_handler_that_another_thread_was_setting() {
 }
 
 #[test]
+fn a_child_may_make_channels_that_another_thread_was_making() {
+    in_own_process("a_child_may_make_channels_that_another_thread_was_making", || {
+        // Where there is no runtime all threads have their memory for this from under one lock.
+        let make = || drop(greenhub::channel::bounded::<u64>(1));
+        make();
+        let done = AtomicBool::new(false);
+        let failed = std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        make();
+                    }
+                });
+            }
+            let failed = (0..300).map(|_| forked(make)).find(|end| *end != End::Exit(0));
+            done.store(true, Relaxed);
+            failed
+        });
+        assert_eq!(failed, None);
+    });
+}
+
+#[test]
 fn a_child_made_while_another_thread_starts_the_default_runtime_starts_its_own() {
     in_own_process("a_child_made_while_another_thread_starts_the_default_runtime_starts_its_own", || {
         // Each round in a process of its own, for a first start.

@@ -6,6 +6,7 @@
 //! greenlets of different closures share blocks. What a hub does not have, and what it does not keep, comes from and goes to
 //! the [store] that all share, a batch at a time.
 
+mod mapping;
 mod slab;
 mod store;
 #[cfg(all(test, not(greenhub_loom)))]
@@ -19,6 +20,7 @@ use slab::size;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::time::Duration;
 use store::{Batch, batch_of};
 
 pub(crate) use store::STORE;
@@ -35,6 +37,9 @@ const ALIGN: usize = 16;
 const KEEP: usize = 8 << 20;
 /// How much it keeps while it is idle, and how much any other thread keeps that spawns or joins.
 const KEEP_IDLE: usize = 256 << 10;
+/// How often an idle hub gives memory back to the system, a MiB at a time: what the next burst would need again at once is lost
+/// slowly.
+const RELEASE_EVERY: Duration = Duration::from_millis(10);
 /// Whether blocks come from the store. In models each is an allocation of its own, whose end is watched.
 const ARE_KEPT: bool = crate::facade::in_models(false, KEEPS_FREED_BLOCKS);
 
@@ -205,9 +210,11 @@ impl Blocks {
         true
     }
 
-    /// Gives back what an idle hub need not keep.
-    pub(crate) fn trim(&self) {
+    /// Gives back what an idle hub need not keep, and some of what nobody keeps to the system. After which time there is more to
+    /// do, if so.
+    pub(crate) fn trim(&self) -> Option<Duration> {
         self.shrink(KEEP_IDLE);
+        STORE.release().then_some(RELEASE_EVERY)
     }
 
     fn shrink(&self, keep: usize) {
@@ -220,5 +227,6 @@ impl Blocks {
 impl Drop for Blocks {
     fn drop(&mut self) {
         self.shrink(0);
+        while STORE.release() {}
     }
 }

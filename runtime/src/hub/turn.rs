@@ -97,9 +97,8 @@ impl Sleeper for Asleep<'_> {
         let mut until = self.until;
         if self.trims {
             self.hub.pace.trimmed.set(clock::now());
-            self.hub.blocks.trim();
             self.hub.queue.trim();
-            if let Some(time) = self.hub.stacks().trim() {
+            for time in [self.hub.blocks.trim(), self.hub.stacks().trim()].into_iter().flatten() {
                 until = until.min(clock::after(time));
             }
         }

@@ -1,6 +1,6 @@
 //! One slab: memory for blocks of one class, and in its first cache line what of it is at home.
 //!
-//! A slab is aligned to what it spans, so that the address of a block tells its slab. The blocks follow that first line, and
+//! A slab is aligned to its size, so that the address of a block tells its slab. The blocks follow that first line, and
 //! each begins with a cache line: blocks go to and fro between hubs, and two that shared one would be slow for both. They
 //! are carved one after the other as they are needed, so no page is touched before.
 //!
@@ -10,15 +10,13 @@ use super::LINE;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-/// What a slab spans, and what it is aligned to.
-const SPAN: usize = 64 << 10;
-/// The size of a slab: what an allocator may note beside it finds room in the span, so that slabs can lie side by side.
-const SLAB: usize = SPAN - LINE;
+/// The size of a slab, and what it is aligned to.
+pub(super) const SPAN: usize = 64 << 10;
 
-/// How a slab is allocated.
-pub(super) const SLAB_LAYOUT: Layout = match Layout::from_size_align(SLAB, SPAN) {
+/// How a slab is allocated, or mapped.
+pub(super) const SLAB_LAYOUT: Layout = match Layout::from_size_align(SPAN, SPAN) {
     Ok(layout) => layout,
-    Err(_) => panic!("what a slab spans is a power of two"),
+    Err(_) => panic!("its size is a power of two"),
 };
 
 /// How many bytes a block of a class has.
@@ -28,7 +26,7 @@ pub(super) const fn size(class: usize) -> usize {
 
 /// How many blocks a slab of a class has.
 pub(super) const fn capacity(class: usize) -> usize {
-    (SLAB - LINE) / size(class)
+    (SPAN - LINE) / size(class)
 }
 
 /// The first cache line of a slab.

@@ -3,16 +3,16 @@
 //! One lock of the process guards all slabs. Blocks are taken and given by the batch. Whoever holds the lock calls
 //! nobody: the allocator, which may be the program's own, is called before or after.
 //!
-//! A slab whose blocks have all come home goes back to the allocator, except for one of each class: a program that takes and
-//! gives just there would otherwise allocate and free a slab each time.
+//! A slab whose blocks have all come home is spare, and used again before there is a new one. Those that stay spare go back to
+//! the system a few at a time, by hubs that are idle ([`Store::release`]), except for one of each class.
 //!
 //! Allocated one by one, blocks cost more than this: an arena of glibc's other than the first grows by a system call for
 //! each page, and a block of 384 bytes took 528, so as to be aligned.
 
 use super::slab::{SLAB_LAYOUT, Slab, size};
-use super::{CLASSES, fresh};
-use crate::facade::memory::dealloc;
+use super::{CLASSES, mapping};
 use crate::runtime::fork::ProcessLock;
+use std::alloc::handle_alloc_error;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::MutexGuard;
@@ -23,6 +23,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const BATCH: usize = 32;
 /// How many bytes do: of large blocks there are fewer.
 const BATCH_BYTES: usize = 16 << 10;
+
+/// How many slabs go back to the system at once: a MiB of memory, some 60 µs.
+const RELEASED: usize = 16;
 
 /// How many blocks of a class are a batch.
 pub(super) const fn batch_of(class: usize) -> usize {
@@ -51,7 +54,7 @@ unsafe impl Send for Slabs {}
 struct Class {
     /// Some of their blocks are out. Linked both ways; the one that was without any most recently first.
     partial: Option<NonNull<Slab>>,
-    /// One of which no block is out.
+    /// None of their blocks is out. Linked by `next`.
     spare: Option<NonNull<Slab>>,
 }
 
@@ -112,33 +115,37 @@ impl Store {
     ///
     /// Each came from [`Store::take`] of this store, has not been given since, and nothing refers to it any more.
     pub(super) unsafe fn give(&self, blocks: &[NonNull<u8>]) {
-        let mut whole: Option<NonNull<Slab>> = None;
-        {
-            let slabs = &mut *self.lock();
-            for &block in blocks {
-                let mut slab = Slab::of(block);
-                // SAFETY: the caller's promise: the block is out, which keeps its slab, and whose line the lock guards. What
-                // the class has let go of is ours.
-                unsafe {
-                    let class = &mut slabs.0[slab.as_ref().class()];
-                    if class.give(slab, block) {
-                        slab.as_mut().next = whole;
-                        whole = Some(slab);
-                    }
-                }
-            }
-        }
-        while let Some(slab) = whole {
-            // SAFETY: no class lists it and no block of it is out.
-            unsafe {
-                whole = slab.as_ref().next;
-                self.free_slab(slab);
-            }
+        let slabs = &mut *self.lock();
+        for &block in blocks {
+            let slab = Slab::of(block);
+            // SAFETY: the caller's promise: the block is out, which keeps its slab, whose line the lock guards.
+            unsafe { slabs.0[slab.as_ref().class()].give(slab, block) };
         }
     }
 
+    /// Gives some spare slabs back to the system. Whether there are more to give.
+    pub(super) fn release(&self) -> bool {
+        let mut spare = [None; RELEASED];
+        let mut places = spare.iter_mut();
+        let more = {
+            let slabs = &mut *self.lock();
+            slabs.0.iter_mut().any(|class| {
+                while class.has_many_spare() {
+                    let Some(place) = places.next() else { return true };
+                    *place = class.take_spare();
+                }
+                false
+            })
+        };
+        for slab in spare.into_iter().flatten() {
+            // SAFETY: spare, and in no list any more.
+            unsafe { self.free_slab(slab) };
+        }
+        more
+    }
+
     fn new_slab(&self, class: usize) -> NonNull<Slab> {
-        let slab = fresh(SLAB_LAYOUT).cast::<Slab>();
+        let slab = mapping::map().unwrap_or_else(|| handle_alloc_error(SLAB_LAYOUT)).cast::<Slab>();
         // SAFETY: large and aligned enough, and nobody else's.
         unsafe { slab.write(Slab::new(class)) };
         #[cfg(test)]
@@ -152,8 +159,8 @@ impl Store {
     unsafe fn free_slab(&self, slab: NonNull<Slab>) {
         #[cfg(test)]
         self.live.fetch_sub(1, Relaxed);
-        // SAFETY: the caller's promise; allocated with this layout.
-        unsafe { dealloc(slab.as_ptr().cast(), SLAB_LAYOUT) };
+        // SAFETY: the caller's promise.
+        unsafe { mapping::unmap(slab.cast()) };
     }
 }
 
@@ -164,8 +171,8 @@ impl Class {
             if let Some(slab) = self.partial {
                 // SAFETY: listed.
                 unsafe { self.take_from(slab, batch, most) };
-            } else if let Some(slab) = self.spare.take() {
-                // SAFETY: the spare one is of this class and unlisted.
+            } else if let Some(slab) = self.take_spare() {
+                // SAFETY: spare, so of this class and whole.
                 unsafe { self.open(slab, batch, most) };
             } else {
                 return;
@@ -203,29 +210,38 @@ impl Class {
         }
     }
 
-    /// Takes a block home. Whether its slab is to be freed then: it is whole, and there is a spare one already.
+    /// Takes a block home.
     ///
     /// # Safety
     ///
     /// The block is out, its slab is this one, of this class, and nothing refers to the block any more.
-    unsafe fn give(&mut self, mut slab: NonNull<Slab>, block: NonNull<u8>) -> bool {
+    unsafe fn give(&mut self, mut slab: NonNull<Slab>, block: NonNull<u8>) {
         // SAFETY: the caller's promise. A slab with a block out is listed if it has something to give, and only then.
         unsafe {
             if !slab.as_ref().has_any() {
                 self.list(slab);
             }
             slab.as_mut().give(block);
-            if !slab.as_ref().is_whole() {
-                return false;
+            if slab.as_ref().is_whole() {
+                self.unlist(slab);
+                slab.as_mut().forget();
+                slab.as_mut().next = self.spare.replace(slab);
             }
-            self.unlist(slab);
-            if self.spare.is_some() {
-                return true;
-            }
-            slab.as_mut().forget();
         }
-        self.spare = Some(slab);
-        false
+    }
+
+    /// Takes a spare slab out of the list.
+    fn take_spare(&mut self) -> Option<NonNull<Slab>> {
+        let slab = self.spare?;
+        // SAFETY: what is spare is there.
+        self.spare = unsafe { slab.as_ref() }.next;
+        Some(slab)
+    }
+
+    /// Whether there is more than one spare slab.
+    fn has_many_spare(&self) -> bool {
+        // SAFETY: what is spare is there.
+        self.spare.is_some_and(|slab| unsafe { slab.as_ref() }.next.is_some())
     }
 
     /// # Safety

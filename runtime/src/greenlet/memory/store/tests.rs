@@ -74,8 +74,9 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let spares: Vec<_> = self.lock().0.iter_mut().filter_map(|class| class.spare.take()).collect();
-        // SAFETY: whole, and in no place any more.
+        while self.release() {}
+        let spares: Vec<_> = self.lock().0.iter_mut().filter_map(Class::take_spare).collect();
+        // SAFETY: spare, and in no list any more.
         spares.into_iter().for_each(|slab| unsafe { self.free_slab(slab) });
         assert!(self.live() == 0 || std::thread::panicking(), "a block is out, or a slab is lost");
     }
@@ -121,7 +122,7 @@ fn what_came_home_is_taken_before_a_new_slab_is_made() {
 }
 
 #[test]
-fn a_slab_goes_when_its_blocks_are_home_except_for_one_of_each_class() {
+fn a_slab_is_spare_when_its_blocks_are_home_and_all_but_one_of_a_class_are_released() {
     let store = Store::new();
     for class in [0, 5, CLASSES - 1] {
         let before = store.live();
@@ -129,21 +130,38 @@ fn a_slab_goes_when_its_blocks_are_home_except_for_one_of_each_class() {
             (slabful(&store, class), slabful(&store, class), slabful(&store, class));
         assert_eq!(store.live() - before, 3);
         let last = second.pop().expect("a slab has several blocks");
-        give(&store, second);
-        assert_eq!(store.live() - before, 3, "a block is out");
-        give(&store, vec![last]);
-        assert_eq!(store.live() - before, 3, "the spare one");
         give(&store, first);
+        give(&store, second);
+        assert!(!store.release());
+        assert_eq!(store.live() - before, 3, "one is spare, and a block of another is out");
+        give(&store, vec![last]);
+        assert!(!store.release());
         assert_eq!(store.live() - before, 2);
         give(&store, third);
-        assert_eq!(store.live() - before, 1);
-        // At the edge nothing is allocated nor freed, and the spare one is carved anew.
+        // What is spare is carved anew, and comes before a new one.
         for _ in 0..3 {
             let slab = slabful(&store, class);
-            assert_eq!((slabs(&slab), store.live() - before), (1, 1));
+            assert_eq!((slabs(&slab), store.live() - before), (1, 2));
             give(&store, slab);
         }
+        assert!(!store.release());
+        assert_eq!(store.live() - before, 1);
     }
+}
+
+#[test]
+fn many_slabs_are_released_a_few_at_a_time() {
+    let store = Store::new();
+    let blocks: Vec<Out> = (0..2 * RELEASED + 3).flat_map(|_| slabful(&store, 5)).collect();
+    assert!(!store.release());
+    give(&store, blocks);
+    assert_eq!(store.live(), 2 * RELEASED + 3);
+    for left in [RELEASED + 3, 3] {
+        assert!(store.release());
+        assert_eq!(store.live(), left);
+    }
+    assert!(!store.release());
+    assert_eq!(store.live(), 1);
 }
 
 #[test]
@@ -153,7 +171,9 @@ fn a_block_may_be_given_on_another_thread_than_took_it() {
         let taken = scope.spawn(|| (0..8).flat_map(|_| take(&store, 5, BATCH)).collect::<Vec<_>>());
         taken.join().expect("it takes")
     });
+    assert_eq!(store.live(), slabs(&blocks));
     give(&store, blocks);
+    assert!(!store.release());
     assert_eq!(store.live(), 1);
 }
 
@@ -220,5 +240,6 @@ fn no_two_blocks_ever_overlap() {
     left.iter().for_each(remove);
     give(&store, left);
     assert_eq!(out.into_inner().expect("nobody panicked"), BTreeMap::new());
-    assert_eq!(store.live(), USED.len(), "the spare ones");
+    while store.release() {}
+    assert_eq!(store.live(), USED.len(), "one spare slab of each class");
 }
