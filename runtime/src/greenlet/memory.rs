@@ -6,13 +6,15 @@
 //! greenlets of different closures share blocks. What a hub does not have, and what it does not keep, comes from and goes to
 //! the [store] that all share, a batch at a time.
 
-mod mapping;
 mod slab;
+mod space;
 mod store;
 #[cfg(all(test, not(greenhub_loom)))]
 mod tests;
+mod whole;
 
 use super::current;
+use crate::facade::instant_now;
 use crate::facade::memory::{alloc, dealloc};
 use crate::runtime::fork;
 use crate::sanitize::KEEPS_FREED_BLOCKS;
@@ -35,11 +37,10 @@ const CLASSES: usize = LARGEST / LINE;
 const ALIGN: usize = 16;
 /// How much one hub keeps at most: a burst of some twenty thousand greenlets.
 const KEEP: usize = 8 << 20;
-/// How much it keeps while it is idle, and how much any other thread keeps that spawns or joins.
+/// How much it keeps while it is idle.
 const KEEP_IDLE: usize = 256 << 10;
-/// How often an idle hub gives memory back to the system, a MiB at a time: what the next burst would need again at once is lost
-/// slowly.
-const RELEASE_EVERY: Duration = Duration::from_millis(10);
+/// How much any other thread keeps, that spawns, joins or makes channels: nobody trims it.
+const KEEP_OUTSIDE: usize = 32 << 10;
 /// Whether blocks come from the store. In models each is an allocation of its own, whose end is watched.
 const ARE_KEPT: bool = crate::facade::in_models(false, KEEPS_FREED_BLOCKS);
 
@@ -98,13 +99,9 @@ pub(crate) unsafe fn give(block: NonNull<u8>, layout: Layout) {
 /// What a thread that is no hub takes: it keeps a few blocks of its own.
 #[inline(never)]
 fn take_outside(class: usize) -> NonNull<u8> {
-    let own = current::with_thread_blocks(|blocks| {
-        blocks.pop(class).unwrap_or_else(|| {
-            // There may never have been a hub, so that a fork would not know of the store's lock.
-            fork::watch();
-            blocks.refill(class)
-        })
-    });
+    // There may never have been a hub, so that a fork would not know of the store's lock.
+    fork::watch();
+    let own = current::with_thread_blocks(|blocks| blocks.pop(class).unwrap_or_else(|| blocks.refill(class)));
     own.unwrap_or_else(|| STORE.take(class, 1)[0])
 }
 
@@ -115,21 +112,44 @@ fn take_outside(class: usize) -> NonNull<u8> {
 /// As [`store::Store::give`] of the one store.
 #[inline(never)]
 unsafe fn give_outside(class: usize, block: NonNull<u8>) {
-    let kept = current::with_thread_blocks(|blocks| {
-        blocks.push(class, block);
-        if blocks.kept.get() > KEEP_IDLE {
-            blocks.give_batch(class);
-        }
+    let given = current::with_thread_blocks(|blocks| match blocks.kept.get() < KEEP_OUTSIDE {
+        true => blocks.push(class, block),
+        false => blocks.push_beyond(class, block),
     });
-    if kept.is_none() {
+    if given.is_none() {
         // SAFETY: the caller's promise.
-        unsafe { STORE.give(&[block]) };
+        unsafe { give_home(&[block]) };
     }
+}
+
+/// Gives blocks to the store. Hubs look there for what nobody needs, but not if all of them sleep.
+///
+/// # Safety
+///
+/// As [`store::Store::give`] of the one store.
+unsafe fn give_home(blocks: &[NonNull<u8>]) {
+    // SAFETY: the caller's promise.
+    let much = unsafe { STORE.give(blocks) };
+    if much && current::hub().is_none() {
+        // What is left waits for the next time.
+        let _more = trim();
+    }
+}
+
+/// Gives what nobody is going to trim back to the system, at the end of a hub.
+pub(crate) fn trim_all() {
+    STORE.trim_all();
+}
+
+/// Gives some of the memory back to the system that nobody needed for about a second. After which time there is more to do,
+/// if the caller should not sleep longer than that.
+pub(crate) fn trim() -> Option<Duration> {
+    if ARE_KEPT { STORE.trim(instant_now()) } else { None }
 }
 
 #[cold]
 fn fresh(layout: Layout) -> NonNull<u8> {
-    // SAFETY: no layout here is empty: no header, no channel, no buffer that is asked for and no slab is.
+    // SAFETY: no layout here is empty: no header, no channel and no buffer that is asked for is.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
@@ -206,15 +226,13 @@ impl Blocks {
             return false;
         }
         // SAFETY: what is pushed here came from the store, and is out of the list now.
-        unsafe { STORE.give(&batch) };
+        unsafe { give_home(&batch) };
         true
     }
 
-    /// Gives back what an idle hub need not keep, and some of what nobody keeps to the system. After which time there is more to
-    /// do, if so.
-    pub(crate) fn trim(&self) -> Option<Duration> {
+    /// Gives back what an idle hub need not keep.
+    pub(crate) fn trim(&self) {
         self.shrink(KEEP_IDLE);
-        STORE.release().then_some(RELEASE_EVERY)
     }
 
     fn shrink(&self, keep: usize) {
@@ -227,6 +245,5 @@ impl Blocks {
 impl Drop for Blocks {
     fn drop(&mut self) {
         self.shrink(0);
-        while STORE.release() {}
     }
 }

@@ -11,8 +11,8 @@ use super::offer;
 use super::policy;
 use super::queue::Entry;
 use crate::facade::atomic::Ordering;
-use crate::greenlet::header;
 use crate::greenlet::state::{Owner, Phase};
+use crate::greenlet::{header, memory};
 use crate::timer::clock::{self, NEVER};
 use std::cell::Cell;
 use std::time::Duration;
@@ -97,8 +97,9 @@ impl Sleeper for Asleep<'_> {
         let mut until = self.until;
         if self.trims {
             self.hub.pace.trimmed.set(clock::now());
+            self.hub.blocks.trim();
             self.hub.queue.trim();
-            for time in [self.hub.blocks.trim(), self.hub.stacks().trim()].into_iter().flatten() {
+            for time in [self.hub.stacks().trim(), memory::trim()].into_iter().flatten() {
                 until = until.min(clock::after(time));
             }
         }
@@ -183,7 +184,7 @@ impl Hub {
             if now - pace.trimmed.get() >= policy::TRIM_EVERY {
                 pace.trimmed.set(now);
                 // There is work: what is left waits for the next time.
-                let _more = self.stacks().trim();
+                let _more = (self.stacks().trim(), memory::trim());
             }
         } else if self.timers().next() <= now {
             self.fire_timers(now);

@@ -9,6 +9,7 @@ use crate::facade::ThreadMark;
 use crate::facade::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::greenlet::current;
 use crate::greenlet::header::Header;
+use crate::greenlet::memory;
 use crate::greenlet::registry::Shard;
 use crate::greenlet::unwind;
 use crate::hub::idle::Watch;
@@ -408,6 +409,8 @@ fn run_hub(
     current::set_hub(None, ThreadMark::NOBODY);
     // Nobody polls it any more: whoever waits here on a hub of another runtime need not wait for the rest of the shutdown.
     shared.hub(index).reactor.close();
+    drop(hub);
+    memory::trim_all();
 }
 
 /// Sleeps end when they should, not up to 50 µs later.

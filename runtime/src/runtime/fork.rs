@@ -12,6 +12,8 @@
 //! to one runtime stays behind with it. What belongs to the process is behind a [`ProcessLock`] (or made under
 //! [`INITIALISING`]), and the fork itself takes all of those first, so that the child finds each of them free and whole.
 //! A greenlet's state word that is biased to a hub's thread is mended by whoever comes upon it: that thread is lost.
+//! A fork handler of the program's own that was there before the first use of this crate runs while they are held: it can
+//! neither spawn nor make a channel.
 //! Beyond reach are the locks of others. Std's table of its threads' guard pages, whose lock each thread takes where it starts
 //! and where it ends: held for ever, it keeps any thread from starting in the child. And parking_lot's table of who waits,
 //! which a thread locks for a moment where it goes to sleep at a contended lock or wakes somebody there.
@@ -46,7 +48,7 @@ impl<T> ProcessLock<T> {
 /// Held while the first runtime sets up what all share: the panic hook, the fault handler, what is known of the system.
 pub(super) static INITIALISING: ProcessLock<()> = ProcessLock::new(());
 
-/// How often this process is a fork's child since a runtime was first built.
+/// How often this process is a fork's child since that was first [watched](watch) for.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// The present generation; a runtime of another one has lost its hubs.
@@ -59,7 +61,7 @@ pub(crate) fn generation() -> u64 {
 pub(crate) fn watch() {
     // No `Once`: a child might find it begun for ever. Relaxed: who comes second has nothing to wait for.
     static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.swap(true, Ordering::Relaxed) {
+    if WATCHED.load(Ordering::Relaxed) || WATCHED.swap(true, Ordering::Relaxed) {
         return;
     }
     #[cfg(unix)]

@@ -11,6 +11,7 @@
 use super::StackSize;
 use super::error::NoStack;
 use super::fresh;
+use super::guard::GuardPolicy;
 use super::layout::SlotLayout;
 use super::pool::StackPool;
 use super::region::{Region, Slot};
@@ -101,8 +102,9 @@ impl Depot {
         pool: &Weak<StackPool>,
         shelf: &mut Vec<Slot>,
         most: usize,
+        policy: GuardPolicy,
     ) -> Result<usize, NoStack> {
-        let wanted = fresh::how_many(self.number_cut(), most);
+        let wanted = fresh::how_many(self.number_cut(), most, policy);
         for count in 0..wanted {
             match self.cut_one(size, pool) {
                 Ok(slot) => shelf.push(slot),

@@ -11,17 +11,20 @@
 //! the page faults do.
 
 use super::error::NoStack;
+use super::guard;
 use super::guard::GuardPolicy;
 use super::region::Slot;
 #[cfg(target_os = "linux")]
-use super::{guard, layout::GUARD_PAGES, page_size, region};
+use super::{layout::GUARD_PAGES, page_size, region};
 
 /// How many slots are cut at once at most.
 const MOST: usize = 32;
 
-/// How many to cut where so many were cut before: what is made too early is an eighth of all at most.
-pub(super) fn how_many(cut_before: usize, most: usize) -> usize {
-    (cut_before / 8).clamp(1, most.clamp(1, MOST))
+/// How many to cut where so many were cut before: what is made too early is an eighth of all at most. Where each guard is a
+/// call of its own nothing is gained by it, and as guards are scarce there, nothing is made too early.
+pub(super) fn how_many(cut_before: usize, most: usize, policy: GuardPolicy) -> usize {
+    let most = if policy == GuardPolicy::Best && guard::marks_work() { most.clamp(1, MOST) } else { 1 };
+    (cut_before / 8).clamp(1, most)
 }
 
 /// Guards slots that were just cut. Where that fails, says how many have their guard, from the first on.
@@ -30,7 +33,7 @@ pub(super) fn guard_all(
     policy: GuardPolicy,
     unguarded: bool,
 ) -> Result<(), (usize, NoStack)> {
-    let marked = if slots.len() > 1 && policy == GuardPolicy::Best { mark_at_once(slots) } else { 0 };
+    let marked = if slots.len() > 1 { mark_at_once(slots) } else { 0 };
     for (index, slot) in slots.iter().enumerate().skip(marked) {
         slot.install_guard(policy, unguarded).map_err(|error| (index, error))?;
     }
@@ -44,7 +47,7 @@ fn mark_at_once(slots: &[Slot]) -> usize {
     const PIDFD_SELF_THREAD: libc::c_long = -10000;
     const NO_FLAGS: libc::c_ulong = 0;
     // Valgrind knows no such call, and is to be told of each stack.
-    if !guard::marks_work() || region::under_valgrind() {
+    if region::under_valgrind() {
         return 0;
     }
     let bytes = GUARD_PAGES * page_size();
@@ -93,8 +96,16 @@ mod tests {
 
     #[test]
     fn few_are_cut_one_by_one_and_of_many_never_more_than_an_eighth_too_early() {
+        let how_many = |before, most| how_many(before, most, GuardPolicy::Best);
         assert_eq!([0, 1, 8, 15].map(|before| how_many(before, MOST)), [1; 4]);
-        assert_eq!([16, 80, 256, 1 << 20].map(|before| how_many(before, MOST)), [2, 10, MOST, MOST]);
         assert_eq!([0, 1 << 20].map(|before| how_many(before, 1)), [1; 2]);
+        if guard::marks_work() {
+            assert_eq!([16, 80, 256, 1 << 20].map(|before| how_many(before, MOST)), [2, 10, MOST, MOST]);
+        }
+    }
+
+    #[test]
+    fn where_each_guard_takes_mappings_none_is_made_too_early() {
+        assert_eq!(how_many(1 << 20, MOST, GuardPolicy::Mprotect), 1);
     }
 }

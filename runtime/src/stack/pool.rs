@@ -178,7 +178,7 @@ impl StackPool {
             return Ok(taken);
         }
         let first = shelf.len();
-        let cut = depot.cut(size, &Arc::downgrade(self), shelf, most)?;
+        let cut = depot.cut(size, &Arc::downgrade(self), shelf, most, self.config.guards)?;
         drop(depot);
         // System calls, or one, so without the lock.
         match fresh::guard_all(&shelf[first..], self.config.guards, self.config.unguarded) {

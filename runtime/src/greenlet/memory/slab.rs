@@ -1,23 +1,16 @@
 //! One slab: memory for blocks of one class, and in its first cache line what of it is at home.
 //!
-//! A slab is aligned to its size, so that the address of a block tells its slab. The blocks follow that first line, and
+//! A slab is aligned to its own size, so that the address of a block tells its slab. The blocks follow that first line, and
 //! each begins with a cache line: blocks go to and fro between hubs, and two that shared one would be slow for both. They
 //! are carved one after the other as they are needed, so no page is touched before.
 //!
 //! What is here is done by whoever holds the lock of the [store](super::store), which lists the slabs.
 
 use super::LINE;
-use std::alloc::Layout;
 use std::ptr::NonNull;
 
-/// The size of a slab, and what it is aligned to.
-pub(super) const SPAN: usize = 64 << 10;
-
-/// How a slab is allocated, or mapped.
-pub(super) const SLAB_LAYOUT: Layout = match Layout::from_size_align(SPAN, SPAN) {
-    Ok(layout) => layout,
-    Err(_) => panic!("its size is a power of two"),
-};
+/// The size of a slab, and what it is aligned to: a power of two.
+pub(super) const SLAB: usize = 64 << 10;
 
 /// How many bytes a block of a class has.
 pub(super) const fn size(class: usize) -> usize {
@@ -26,7 +19,7 @@ pub(super) const fn size(class: usize) -> usize {
 
 /// How many blocks a slab of a class has.
 pub(super) const fn capacity(class: usize) -> usize {
-    (SPAN - LINE) / size(class)
+    (SLAB - LINE) / size(class)
 }
 
 /// The first cache line of a slab.
@@ -39,7 +32,7 @@ pub(super) struct Slab {
     home: usize,
     /// These, the one that came last first.
     free: Option<NonNull<Free>>,
-    /// Its neighbours in the store's list.
+    /// Its neighbours in a list of the store's.
     pub(super) next: Option<NonNull<Slab>>,
     pub(super) previous: Option<NonNull<Slab>>,
 }
@@ -59,7 +52,7 @@ impl Slab {
 
     /// The slab of a block. The pointer may go wherever the block's may.
     pub(super) fn of(block: NonNull<u8>) -> NonNull<Slab> {
-        let slab = block.as_ptr().map_addr(|address| address & !(SPAN - 1));
+        let slab = block.as_ptr().map_addr(|address| address & !(SLAB - 1));
         // SAFETY: a block lies behind the start of its slab, which is memory, so not at the address 0.
         unsafe { NonNull::new_unchecked(slab.cast()) }
     }
@@ -107,18 +100,12 @@ impl Slab {
     ///
     /// It is one of this slab's that is out, and nothing refers to it any more.
     pub(super) unsafe fn give(&mut self, block: NonNull<u8>) {
-        debug_assert!((block.addr().get() % SPAN - LINE).is_multiple_of(size(self.class)), "not a block");
+        debug_assert!((block.addr().get() % SLAB - LINE).is_multiple_of(size(self.class)), "not a block");
         debug_assert!(self.home < self.carved, "more came home than went out");
         let block = block.cast::<Free>();
         // SAFETY: the caller's promise; and a block is a cache line long at least.
         unsafe { block.write(Free { next: self.free }) };
         self.free = Some(block);
         self.home += 1;
-    }
-
-    /// No block is out: they will be carved anew, in order.
-    pub(super) fn forget(&mut self) {
-        debug_assert!(self.is_whole(), "a block is out");
-        (self.carved, self.home, self.free) = (0, 0, None);
     }
 }
