@@ -116,16 +116,20 @@ fn a_greenlet_that_sleeps_while_it_unwinds_leaves_every_hub_in_order() {
 fn a_killed_greenlet_that_sleeps_while_it_unwinds_leaves_every_hub_in_order() {
     everywhere(|world| {
         let dropped = Arc::new(AtomicUsize::new(0));
+        let started = Arc::new(AtomicUsize::new(0));
         let handles: Vec<_> = (0..8)
             .map(|_| {
                 let local = SleepsInDrop { expects: true, dropped: dropped.clone() };
+                let started = started.clone();
                 world.runtime.spawn(move || {
                     let _local = local;
+                    started.fetch_add(1, SeqCst);
                     greenhub::park();
                 })
             })
             .collect();
-        common::settle();
+        // Who is killed before it starts unwinds nothing.
+        common::eventually("all have started", || started.load(SeqCst) == 8);
         handles.iter().for_each(greenhub::JoinHandle::kill);
         handles.into_iter().for_each(|handle| assert!(handle.join().unwrap_err().is_killed()));
         assert_eq!(dropped.load(SeqCst), 8);

@@ -7,7 +7,7 @@
 
 use super::Hub;
 use super::idle::{self, Depth, Sleeper};
-use super::offer;
+use super::offer::Offers;
 use super::policy;
 use super::queue::Entry;
 use crate::facade::atomic::Ordering;
@@ -26,6 +26,7 @@ pub(super) struct Pace {
     polled: Cell<u64>,
     /// When unused memory was last looked at.
     trimmed: Cell<u64>,
+    offers: Offers,
     hand_backs: Cell<u32>,
     hand_backs_since: Cell<u64>,
     /// The next doze of a watcher, and how often it has looked in vain.
@@ -42,6 +43,7 @@ impl Pace {
             looked: Cell::new(now),
             polled: Cell::new(now),
             trimmed: Cell::new(now),
+            offers: Offers::new(),
             hand_backs: Cell::new(0),
             hand_backs_since: Cell::new(now),
             doze: Cell::new(0),
@@ -176,7 +178,7 @@ impl Hub {
         pace.looked.set(now);
         if now - pace.polled.get() >= policy::POLL_EVERY {
             self.look_around();
-            offer::make();
+            pace.offers.make();
             if !self.stackless.is_empty() {
                 self.retry_stackless();
             }

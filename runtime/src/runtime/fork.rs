@@ -20,7 +20,7 @@
 
 use crate::facade::ThreadMark;
 use crate::greenlet::{current, memory, on_error};
-use crate::hub::{mailbox, offer};
+use crate::hub::mailbox;
 use crate::stack;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -121,7 +121,6 @@ unsafe extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     current::set_hub(None, ThreadMark::NOBODY);
     ThreadMark::lose_all();
-    offer::forget();
     let_go();
 }
 

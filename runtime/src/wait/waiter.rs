@@ -2,7 +2,6 @@
 
 use crate::facade::Arc;
 use crate::greenlet::{current, header::Header, park, state::Wake, wake::Runnable};
-use crate::runtime::fork;
 use crate::wait::thread::{self, End, ThreadSelf};
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -196,8 +195,6 @@ impl Waiter {
     #[cold]
     fn current_thread() -> Waiter {
         current::check_may_block();
-        // A child of a fork is to know of no thread that was woken.
-        fork::watch();
         let thread = thread::current();
         Waiter { target: Target::thread(ThreadSelf::address(&thread)), epoch: thread.parker.epoch() }
     }
