@@ -26,6 +26,7 @@ pub(super) struct Pace {
     polled: Cell<u64>,
     /// When unused memory was last looked at.
     trimmed: Cell<u64>,
+    /// Its core, to threads that were woken.
     offers: Offers,
     hand_backs: Cell<u32>,
     hand_backs_since: Cell<u64>,

@@ -1,18 +1,16 @@
 //! Guards for slots that were just cut, several at a time.
 //!
-//! One by one they are a system call each, in a burst of new greenlets a quarter of what the kernel takes for it; and two hubs that
-//! ask at the same time wait for each other, as each call takes the process's lock on its mappings. So a depot that has cut
-//! many slots already cuts several more at once, and asks for all their guards in one call of process_madvise(2).
+//! One by one they are a system call each, and two hubs that ask at the same time wait for each other, as each call takes
+//! the process's lock on its mappings. So a depot that has cut many slots already cuts several more at once, and asks for
+//! all their guards in one call of process_madvise(2).
 //!
 //! For the calling process itself that takes this advice from Linux 6.13 on, and a name for it that needs no descriptor since
 //! shortly after. Wherever it says no, slots are guarded one by one.
 //!
-//! To have the kernel back the top page of each in one more call gains nothing on two hubs: it holds that lock for longer than
-//! the page faults do.
+//! To have the kernel back the top page of each in one more call was tried: it gained nothing on two hubs.
 
 use super::error::NoStack;
-use super::guard;
-use super::guard::GuardPolicy;
+use super::guard::{self, GuardPolicy};
 use super::region::Slot;
 #[cfg(target_os = "linux")]
 use super::{layout::GUARD_PAGES, page_size, region};

@@ -1,9 +1,8 @@
 //! Where slabs lie: address space, which gets memory where it is touched.
 //!
 //! It is mapped in runs, each twice as long as the last, and stays mapped: a slab that is not needed gives its memory back
-//! to the system, but for a page, and keeps its place. The global allocator may not do as much. Of a million greenlets that had
-//! ended, glibc's (2.36) kept 420 MiB while their runtime idled, and 320 MiB when that had gone: its arenas shrink from their
-//! ends only.
+//! to the system, but for a page, and keeps its place. The global allocator may not do as much: glibc's arenas shrink from
+//! their ends only, and kept nearly all of it.
 
 use super::slab::SLAB;
 use std::ptr::{self, NonNull};

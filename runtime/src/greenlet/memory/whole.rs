@@ -1,8 +1,7 @@
 //! The slabs of which no block is out, for blocks of any class.
 //!
-//! *Warm* ones have their memory, so that a burst that comes again need not fault it in: that was two thirds of what its
-//! spawns cost. *Cold* ones have given it back, but for a page. A slab goes cold when a trim finds that it was not needed for
-//! a while, as a stack does (`stack/depot.rs`).
+//! *Warm* ones have their memory, so that a burst that comes again need not fault it in. *Cold* ones have given it back,
+//! but for a page. A slab goes cold when a trim finds that it was not needed for a while, as a stack does (`stack/depot.rs`).
 
 use super::slab::Slab;
 use std::ptr::NonNull;

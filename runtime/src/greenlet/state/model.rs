@@ -266,8 +266,32 @@ fn model_of_a_wake_a_timer_and_a_kill_one_ends_the_wait() {
     });
 }
 
-/// P5, P2: a kill beside a wake, or beside a timer, that ends a masked wait. (A masked kill is a note, so all three at once show no
-/// more, in a hundred thousand interleavings.)
+/// P5, P2: a wake and a timer at once end a masked wait, of which one kill is known already.
+#[test]
+fn model_a_masked_wait_of_a_killed_greenlet_is_ended_once() {
+    explore(|| {
+        let world = World::running();
+        let epoch = world.state.load().epoch();
+        assert!(!world.kill(), "it runs");
+        let others = [
+            on_thread(&world, move |world| {
+                world.write(0);
+                world.deliver(world.state.wake(epoch))
+            }),
+            on_thread(&world, |world| world.deliver(world.state.timer())),
+        ];
+        match world.wait(epoch, false, true) {
+            Cause::Wake => assert_eq!(world.read(0), 1),
+            Cause::Timer => {}
+            Cause::Kill => panic!("a masked wait was ended by a kill"),
+        }
+        let pushes = others.map(|other| usize::from(other.join().unwrap()));
+        assert!(pushes.iter().sum::<usize>() <= 1, "pushed twice");
+        the_wait_is_over_and_the_kill_is_kept(&world, epoch);
+    });
+}
+
+/// P5, P2: a kill beside a wake, or beside a timer, that ends a masked wait.
 #[test]
 fn model_a_masked_wait_is_not_ended_by_a_kill() {
     for by_timer in [false, true] {
